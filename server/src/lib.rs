@@ -1,0 +1,7 @@
+//! Holdfast: a flash-sale service that cannot oversell.
+//!
+//! The rooms, from the socket to the disk; each may use those after it, and all may use `sale`, the
+//! crate of the rules.
+
+pub mod engine;
+pub mod store;
