@@ -134,6 +134,22 @@ impl Place {
         }
     }
 
+    /// Waits until a connection waits for a lock of this database.
+    async fn wait_until_somebody_waits(&self) {
+        let mut by_hand = self.by_hand().await;
+        match &self.kind {
+            Kind::MySql { database, .. } => {
+                let sql = format!(
+                    "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p \
+                     ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.db = '{database}'"
+                );
+                until(async || by_hand.number(&sql).await > 0).await;
+            }
+            // Who waits for a file tells nobody. That the clock is read late can only be shown if it was asked early.
+            Kind::Sqlite { .. } => tokio::task::yield_now().await,
+        }
+    }
+
     async fn product(&self, stock: u64) -> ProductId {
         let product = NewProduct { name: "Jeton".to_owned(), description: String::new(), price: Money(99_99), stock };
         self.store.create_product(&product).await.expect("the product is made")
@@ -224,6 +240,18 @@ impl ByHand {
         match self {
             Self::MySql(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop),
             Self::Sqlite(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop),
+        }
+    }
+
+    /// The clock of the database, in microseconds.
+    async fn clock(&mut self) -> i64 {
+        match self {
+            Self::MySql(_) => self.number("SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)").await,
+            Self::Sqlite(_) => {
+                let since_1970 =
+                    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+                i64::try_from(since_1970.as_micros()).expect("in range")
+            }
         }
     }
 
