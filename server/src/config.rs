@@ -42,10 +42,10 @@ pub struct Config {
     pub drain: Duration,
     /// What webhooks are signed with, as set; `None`: they are not checked.
     pub webhook_secret: Option<Secret>,
-    /// The operators' bearer token; `None`: their routes do not exist.
+    /// The operators' bearer tokens, as set; `None`: their routes do not exist.
     pub admin_token: Option<Secret>,
-    /// The storefront's bearer tokens; none: it is open.
-    pub api_tokens: Vec<Secret>,
+    /// The storefront's bearer tokens, as set; `None`: it is open.
+    pub api_tokens: Option<Secret>,
 }
 
 /// Where the sale is kept.
@@ -117,8 +117,8 @@ impl Config {
         let drain_delay = reading.seconds("DRAIN_DELAY_SECONDS");
         let drain = reading.seconds("DRAIN_SECONDS");
         let webhook_secret = reading.secret("WEBHOOK_SECRET").map(Secret::new);
-        let admin_token = reading.tokens("ADMIN_TOKEN", &[]).into_iter().next();
-        let api_tokens = reading.tokens("API_TOKENS", &[' ', ',', '\n', '\r', '\t']);
+        let admin_token = reading.tokens("ADMIN_TOKEN");
+        let api_tokens = reading.tokens("API_TOKENS");
         match (listen_addr, reading.errors) {
             (Some(listen_addr), errors) if errors.is_empty() => Ok(Self {
                 database,
@@ -153,18 +153,19 @@ impl DatabaseConfig {
 }
 
 impl LogConfig {
-    /// Reads and checks the settings of the log.
+    /// Reads and checks the settings of the log. `default_filter` counts where `RUST_LOG` is unset.
     ///
     /// # Errors
     /// All of them that are wrong.
-    pub fn read(sources: &Sources<'_>) -> Result<Self, ConfigError> {
+    pub fn read(sources: &Sources<'_>, default_filter: &str) -> Result<Self, ConfigError> {
         let mut reading = Reading::new(sources);
         let format = reading.text("LOG_FORMAT").and_then(|value| match value.as_str() {
             "text" => Some(LogFormat::Text),
             "json" => Some(LogFormat::Json),
             _ => reading.wrong("LOG_FORMAT", &value, "text or json"),
         });
-        let filter = reading.text("RUST_LOG").unwrap_or_default();
+        let filter = sources.text("RUST_LOG");
+        let filter = reading.keep(filter).unwrap_or_else(|| default_filter.to_owned());
         if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&filter) {
             let _: Option<()> = reading.wrong("RUST_LOG", &filter, format!("a filter such as info: {error}"));
         }
@@ -245,18 +246,19 @@ impl<'a> Reading<'a> {
         self.keep(value)
     }
 
-    /// The bearer tokens of a secret, which `separators` part; without any there is one.
-    fn tokens(&mut self, name: &str, separators: &[char]) -> Vec<Secret> {
-        let Some(value) = self.secret(name) else { return Vec::new() };
-        let tokens: Vec<&str> = value.split(separators).filter(|token| !token.is_empty()).collect();
-        if tokens.iter().any(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
-            let problem = "must be made of visible ASCII characters, without spaces: no other token fits a header";
-            self.errors.push(SettingError::new(name, problem));
-        } else if tokens.is_empty() {
-            // Unset means "open to all": nobody who wrote separators alone meant that.
+    /// Bearer tokens, separated by spaces or commas.
+    fn tokens(&mut self, name: &str) -> Option<Secret> {
+        let value = self.secret(name)?;
+        let separators = |character: char| character == ',' || character.is_ascii_whitespace();
+        let mut tokens = value.split(separators).filter(|token| !token.is_empty()).peekable();
+        if tokens.peek().is_none() {
+            // Unset means "open to all" or "closed to all": nobody who wrote separators alone meant that.
             self.errors.push(SettingError::new(name, "is set, but holds no token: set one, or unset it"));
+        } else if !tokens.all(|token| token.bytes().all(|byte| byte.is_ascii_graphic())) {
+            let problem = "must be made of visible ASCII characters: no other token fits a header";
+            self.errors.push(SettingError::new(name, problem));
         }
-        tokens.into_iter().map(Secret::new).collect()
+        Some(Secret::new(value))
     }
 
     fn database(&mut self) -> DatabaseConfig {
