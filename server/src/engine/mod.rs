@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use moka::sync::Cache;
 use sale::{
-    Breach, Command, Hold, HoldId, HoldStatus, Key, Order, OrderId, Outcome, PaymentEvent, PaymentStatus, ProductId,
-    ProductStatus, Quantity, Refusal, ReleaseReason, Terms, Timestamp,
+    Breach, Command, Hold, HoldId, HoldStatus, Key, Order, OrderId, Outcome, PaymentEffect, PaymentEvent,
+    PaymentStatus, ProductId, ProductStatus, Quantity, Refusal, ReleaseReason, Terms, Timestamp,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -32,6 +32,8 @@ use self::ticket::{Class, KeyName, Left, Waited};
 use self::worker::Worker;
 pub use crate::store::{Description, NewProduct, ProductReading, Stock};
 use crate::store::{Fault, Store, StoreError};
+use crate::telemetry::EngineMetrics;
+use crate::telemetry::labels::{HoldOutcome, OrderOutcome, PaymentOutcome, TurnedAway};
 
 /// How many workers commit at once, where the database takes more than one writer.
 const WORKERS: usize = 4;
@@ -58,6 +60,10 @@ pub enum Rejection {
     Inconsistent,
     /// Too much is waiting; nothing changed.
     Overloaded,
+    /// Its deadline came before its turn; nothing changed.
+    TimedOut,
+    /// The server is stopping; nothing changed.
+    Stopping,
     /// The database cannot be reached; nothing changed.
     DatabaseUnavailable,
     /// Perhaps it happened: only a repetition with the same key, or a read, will tell.
@@ -121,11 +127,11 @@ struct Tasks {
 
 impl Engine {
     /// Starts workers, timers and the sweep. Needs a tokio runtime.
-    pub fn start(store: Arc<dyn Store>, settings: Settings) -> Self {
+    pub fn start(store: Arc<dyn Store>, settings: Settings, metrics: EngineMetrics) -> Self {
         let workers = store.max_writers().min(WORKERS);
         let product_cache = settings.product_cache;
         let (deadlines, due) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(store, settings, workers, deadlines));
+        let shared = Arc::new(Shared::new(store, settings, workers, deadlines, metrics));
         let tasks = Tasks::default();
         {
             let mut set = JoinSet::new();
@@ -228,6 +234,28 @@ impl Engine {
         key: Option<Key>,
         deadline: Instant,
     ) -> Result<Placed<Hold>, Rejection> {
+        let placed = self.try_place_hold(product_id, quantity, key, deadline).await;
+        self.shared
+            .metrics
+            .holds
+            .of(match &placed {
+                Ok(Placed { replayed: false, .. }) => HoldOutcome::Placed,
+                Ok(Placed { replayed: true, .. }) => HoldOutcome::Replayed,
+                Err(Rejection::Refused(refusal)) => HoldOutcome::from(*refusal),
+                Err(Rejection::Inconsistent) => HoldOutcome::ProductSuspended,
+                Err(rejection) => self.not_served(rejection, HoldOutcome::NotServed),
+            })
+            .inc();
+        placed
+    }
+
+    async fn try_place_hold(
+        &self,
+        product_id: ProductId,
+        quantity: Quantity,
+        key: Option<Key>,
+        deadline: Instant,
+    ) -> Result<Placed<Hold>, Rejection> {
         let limit = self.terms().max_qty_per_hold;
         if quantity.get() > limit && key.is_none() {
             return Err(Rejection::Refused(Refusal::QuantityOverLimit { limit }));
@@ -299,6 +327,26 @@ impl Engine {
         key: Option<Key>,
         deadline: Instant,
     ) -> Result<Placed<Order>, Rejection> {
+        let placed = self.try_redeem_hold(hold_id, key, deadline).await;
+        self.shared
+            .metrics
+            .orders
+            .of(match &placed {
+                Ok(Placed { replayed: false, .. }) => OrderOutcome::Placed,
+                Ok(Placed { replayed: true, .. }) => OrderOutcome::Replayed,
+                Err(Rejection::Refused(refusal)) => OrderOutcome::from(*refusal),
+                Err(rejection) => self.not_served(rejection, OrderOutcome::NotServed),
+            })
+            .inc();
+        placed
+    }
+
+    async fn try_redeem_hold(
+        &self,
+        hold_id: HoldId,
+        key: Option<Key>,
+        deadline: Instant,
+    ) -> Result<Placed<Order>, Rejection> {
         let product_id = self.route_of_hold(hold_id, deadline).await?;
         let command = Command::RedeemHold { hold_id, order_id: OrderId(0), key };
         match self.run(product_id, command, Class::Money, deadline).await? {
@@ -324,6 +372,33 @@ impl Engine {
     /// # Errors
     /// As [`Rejection`] says; `OrderUnknown` if the order is gone under the lock.
     pub async fn settle_payment(
+        &self,
+        key: Key,
+        order_id: OrderId,
+        status: PaymentStatus,
+        deadline: Instant,
+    ) -> Result<Payment, Rejection> {
+        let payment = self.try_settle_payment(key, order_id, status, deadline).await;
+        self.shared
+            .metrics
+            .payment_events
+            .of(match &payment {
+                Ok(Payment { repeated: true, .. }) => PaymentOutcome::Repeated,
+                Ok(Payment { event, .. }) => event.effect.into(),
+                Err(Rejection::Refused(Refusal::PaymentKeyConflict)) => PaymentOutcome::KeyConflict,
+                Err(Rejection::Refused(_)) => PaymentOutcome::OrderUnknown,
+                Err(rejection) => self.not_served(rejection, PaymentOutcome::NotServed),
+            })
+            .inc();
+        if let Ok(Payment { event: PaymentEvent { effect: PaymentEffect::RefundRequired, .. }, repeated: false }) =
+            &payment
+        {
+            self.shared.metrics.refunds_required.inc();
+        }
+        payment
+    }
+
+    async fn try_settle_payment(
         &self,
         key: Key,
         order_id: OrderId,
@@ -464,8 +539,22 @@ impl Engine {
             Waited::Answered(answer) => answer,
             Waited::Left(Left::Undecided) => Err(Rejection::OutcomeUnknown),
             Waited::Left(Left::Withdrawn) if self.shared.health.is_failing() => Err(Rejection::DatabaseUnavailable),
-            Waited::Left(Left::Withdrawn) => Err(Rejection::Overloaded),
+            Waited::Left(Left::Withdrawn) => Err(Rejection::TimedOut),
         }
+    }
+
+    /// Counts why a request was not served, and gives back `label`, the outcome it counts as.
+    fn not_served<L>(&self, rejection: &Rejection, label: L) -> L {
+        let reason = match rejection {
+            Rejection::Overloaded => TurnedAway::QueueFull,
+            Rejection::TimedOut => TurnedAway::Deadline,
+            Rejection::DatabaseUnavailable => TurnedAway::DatabaseUnavailable,
+            Rejection::OutcomeUnknown => TurnedAway::OutcomeUnknown,
+            Rejection::Stopping => TurnedAway::Stopping,
+            Rejection::Internal | Rejection::Inconsistent | Rejection::Refused(_) => TurnedAway::Internal,
+        };
+        self.shared.metrics.turned_away.of(reason).inc();
+        label
     }
 
     async fn read<T>(

@@ -16,6 +16,8 @@ use tokio::time::Instant;
 
 use super::Rejection;
 use super::ticket::{Class, KeyName, Ticket};
+use crate::telemetry::EngineMetrics;
+use crate::telemetry::labels::{Queue as QueueLabel, TurnedAway};
 
 /// The most holds that wait, all products together.
 const WAITING_HOLDS_MAX: usize = 10_000;
@@ -35,12 +37,12 @@ pub(super) struct Queue {
 
 /// How much waits, by class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Waiting {
-    pub(super) holds: usize,
-    pub(super) money: usize,
+struct Waiting {
+    holds: usize,
+    money: usize,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     lanes: HashMap<ProductId, Lane>,
     /// Lanes with commands that are not in flight, each once.
@@ -51,6 +53,7 @@ struct State {
     waiting: Waiting,
     keys: HashMap<KeyName, KeyUse>,
     closed: bool,
+    metrics: EngineMetrics,
 }
 
 #[derive(Debug, Default)]
@@ -81,9 +84,18 @@ impl Lane {
 
 impl Queue {
     /// A queue that hands out batches of up to `batch_max` commands to `workers` workers.
-    pub(super) fn new(batch_max: usize, workers: usize) -> Self {
+    pub(super) fn new(batch_max: usize, workers: usize, metrics: EngineMetrics) -> Self {
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                lanes: HashMap::new(),
+                ready: VecDeque::new(),
+                resting: BTreeSet::new(),
+                blocked_in_flight: 0,
+                waiting: Waiting::default(),
+                keys: HashMap::new(),
+                closed: false,
+                metrics,
+            }),
             work: Notify::new(),
             batch_max: batch_max.max(1),
             blocked_max: (workers / 2).max(1),
@@ -98,7 +110,7 @@ impl Queue {
     /// Queues a command.
     ///
     /// # Errors
-    /// [`Rejection::Overloaded`] if too many of its class wait, or the queue is closed.
+    /// [`Rejection::Overloaded`] if too many of its class wait; [`Rejection::Stopping`] once it is closed.
     pub(super) fn push(&self, ticket: Ticket) -> Result<(), Rejection> {
         {
             let mut state = self.lock();
@@ -107,7 +119,10 @@ impl Queue {
                 Class::Money => state.waiting.money >= WAITING_MONEY_MAX,
                 Class::Internal => false,
             };
-            if full || state.closed {
+            if state.closed {
+                return Err(Rejection::Stopping);
+            }
+            if full {
                 return Err(Rejection::Overloaded);
             }
             state.count(ticket.class, 1);
@@ -123,13 +138,19 @@ impl Queue {
     }
 
     /// How much waits.
-    pub(super) fn waiting(&self) -> Waiting {
+    #[cfg(test)]
+    fn waiting(&self) -> Waiting {
         self.lock().waiting
     }
 
     /// A caller withdrew a command that was still queued.
     pub(super) fn forget(&self, class: Class) {
         self.lock().count(class, -1);
+    }
+
+    /// A caller hung up before its command was decided.
+    pub(super) fn hung_up(&self) {
+        self.lock().metrics.turned_away.of(TurnedAway::HungUp).inc();
     }
 
     /// The next batch; `None` once the queue is closed and empty. The lanes of its products are in
@@ -222,12 +243,13 @@ impl Queue {
 
 impl State {
     fn count(&mut self, class: Class, change: isize) {
-        let counter = match class {
-            Class::Hold => &mut self.waiting.holds,
-            Class::Money => &mut self.waiting.money,
+        let (counter, label) = match class {
+            Class::Hold => (&mut self.waiting.holds, QueueLabel::Holds),
+            Class::Money => (&mut self.waiting.money, QueueLabel::Others),
             Class::Internal => return,
         };
         *counter = counter.saturating_add_signed(change);
+        self.metrics.queue_depth.of(label).set(i64::try_from(*counter).unwrap_or(i64::MAX));
     }
 
     /// Into its lane, or beside the key that another product's command is using.
@@ -361,6 +383,10 @@ mod tests {
     const ONE: ProductId = ProductId(1);
     const TWO: ProductId = ProductId(2);
 
+    fn queue_of(batch_max: usize, workers: usize) -> Queue {
+        Queue::new(batch_max, workers, crate::telemetry::Metrics::new().engine)
+    }
+
     fn place(queue: &Arc<Queue>, product_id: ProductId, key: Option<&str>) -> Caller {
         let key = key.map(|key| Key::new(key.as_bytes()).unwrap());
         let command = Command::PlaceHold { hold_id: HoldId(0), product_id, quantity: Quantity::new(1).unwrap(), key };
@@ -390,7 +416,7 @@ mod tests {
 
     #[test]
     fn a_product_is_in_flight_once_and_what_comes_meanwhile_goes_into_the_next_batch() {
-        let queue = Arc::new(Queue::new(10, 4));
+        let queue = Arc::new(queue_of(10, 4));
         let _first = place(&queue, ONE, None);
         assert_eq!(products(&take(&queue)), [1]);
         let _second = place(&queue, ONE, None);
@@ -403,7 +429,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_shared_fairly_and_filled() {
-        let queue = Arc::new(Queue::new(6, 4));
+        let queue = Arc::new(queue_of(6, 4));
         let mut callers = Vec::new();
         for _ in 0..9 {
             callers.push(place(&queue, ONE, None));
@@ -417,7 +443,7 @@ mod tests {
 
     #[test]
     fn money_comes_before_wishes() {
-        let queue = Arc::new(Queue::new(1, 4));
+        let queue = Arc::new(queue_of(1, 4));
         let _hold = place(&queue, ONE, None);
         let _payment = settle(&queue, ONE, 7);
         assert_eq!(take(&queue).first().map(|ticket| ticket.class), Some(Class::Money));
@@ -425,7 +451,7 @@ mod tests {
 
     #[test]
     fn who_withdraws_is_not_in_the_batch_and_does_not_count() {
-        let queue = Arc::new(Queue::new(10, 4));
+        let queue = Arc::new(queue_of(10, 4));
         let gone = place(&queue, ONE, None);
         let _stays = place(&queue, ONE, None);
         drop(gone);
@@ -436,7 +462,7 @@ mod tests {
 
     #[test]
     fn a_lane_whose_every_caller_left_is_forgotten() {
-        let queue = Arc::new(Queue::new(10, 4));
+        let queue = Arc::new(queue_of(10, 4));
         drop(place(&queue, ONE, None));
         assert!(take(&queue).is_empty());
         assert!(queue.lock().lanes.is_empty());
@@ -446,7 +472,7 @@ mod tests {
 
     #[test]
     fn a_key_is_at_work_for_one_product_at_a_time() {
-        let queue = Arc::new(Queue::new(10, 4));
+        let queue = Arc::new(queue_of(10, 4));
         let _first = place(&queue, ONE, Some("k"));
         let _same = place(&queue, ONE, Some("k"));
         let _other = place(&queue, TWO, Some("k"));
@@ -459,7 +485,7 @@ mod tests {
 
     #[test]
     fn bounds_are_apart_and_internal_work_has_none() {
-        let queue = Arc::new(Queue::new(10, 4));
+        let queue = Arc::new(queue_of(10, 4));
         let callers: Vec<Caller> = (0..WAITING_HOLDS_MAX).map(|_| place(&queue, ONE, None)).collect();
         let wish =
             Command::PlaceHold { hold_id: HoldId(0), product_id: ONE, quantity: Quantity::new(1).unwrap(), key: None };
@@ -475,7 +501,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_locked_product_rests_alone_and_keeps_half_of_the_workers_at_most() {
-        let queue = Arc::new(Queue::new(10, 4));
+        let queue = Arc::new(queue_of(10, 4));
         let blocked: Vec<ProductId> = (10..13).map(ProductId).collect();
         let _callers: Vec<Caller> = blocked.iter().map(|product_id| place(&queue, *product_id, None)).collect();
         for ticket in take(&queue) {
@@ -493,7 +519,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_queue_hands_out_what_waits_and_ends() {
-        let queue = Arc::new(Queue::new(10, 4));
+        let queue = Arc::new(queue_of(10, 4));
         let caller = place(&queue, ONE, None);
         queue.close();
         let batch = queue.next_batch().await.unwrap();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use moka::sync::Cache;
-use sale::{Command, Decision, HoldId, OrderId, ProductId, ProductStatus};
+use sale::{Command, Decision, HoldId, HoldStatus, OrderId, ProductId, ProductStatus, ReleaseReason};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use super::queue::Queue;
 use super::ticket::{Caller, Class, Ticket};
 use super::{Rejection, Settings};
 use crate::store::{Sequence, Stock, Store};
+use crate::telemetry::EngineMetrics;
 
 /// How many holds, and how many orders, the process remembers the product of.
 const ROUTES_MAX: u64 = 200_000;
@@ -29,6 +30,7 @@ pub const INCONSISTENT: &str = "inconsistent";
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
+    pub(super) metrics: EngineMetrics,
     pub(super) store: Arc<dyn Store>,
     pub(super) queue: Arc<Queue>,
     pub(super) health: Arc<Health>,
@@ -50,9 +52,11 @@ impl Shared {
         settings: Settings,
         workers: usize,
         deadlines: mpsc::UnboundedSender<DueAt>,
+        metrics: EngineMetrics,
     ) -> Self {
         Self {
-            queue: Arc::new(Queue::new(settings.batch_max, workers)),
+            queue: Arc::new(Queue::new(settings.batch_max, workers, metrics.clone())),
+            metrics,
             health: Arc::new(Health::new()),
             hold_ids: Ids::new(Arc::clone(&store), Sequence::Holds),
             order_ids: Ids::new(Arc::clone(&store), Sequence::Orders),
@@ -107,6 +111,18 @@ impl Shared {
         let changes = &decision.changes;
         for product in &changes.products {
             self.learn(product.id, &product.status, product.free());
+        }
+        for hold in &changes.changed_holds {
+            let HoldStatus::Released { reason, .. } = hold.status else { continue };
+            match reason {
+                ReleaseReason::Expired => {
+                    self.metrics.holds_expired.inc();
+                    self.metrics.units_expired.inc_by(hold.quantity.units());
+                }
+                ReleaseReason::PaymentOverdue => self.metrics.orders_overdue.inc(),
+                ReleaseReason::GivenBack => self.metrics.holds_given_back.inc(),
+                ReleaseReason::PaymentFailed => {}
+            }
         }
         let mut due = std::collections::HashMap::<(ProductId, DueKind), Instant>::new();
         let mut note = |product_id, kind, micros| {
@@ -184,11 +200,12 @@ impl Shared {
     /// Has the store look at a product that broke a batch, and suspend it if it breaks an invariant.
     pub(super) fn quarantine(&self, product_id: ProductId) {
         let store = Arc::clone(&self.store);
-        let hints = self.hints.clone();
+        let (hints, metrics) = (self.hints.clone(), self.metrics.clone());
         tokio::spawn(async move {
             match store.quarantine(product_id, INCONSISTENT).await {
                 Ok(breaches) => {
                     for breach in breaches {
+                        metrics.inconsistencies.of(breach.invariant.into()).inc();
                         tracing::error!(
                             product_id = product_id.0,
                             invariant = breach.invariant.code(),

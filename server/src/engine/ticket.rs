@@ -50,7 +50,6 @@ pub(super) struct Ticket {
     pub(super) product_id: ProductId,
     pub(super) command: Command,
     pub(super) class: Class,
-    pub(super) queued_at: Instant,
     /// Whether the ids of the rows that it may make are set.
     pub(super) has_ids: bool,
     claim: Arc<Claim>,
@@ -70,8 +69,9 @@ impl Ticket {
     pub(super) fn new(product_id: ProductId, command: Command, class: Class, queue: &Arc<Queue>) -> (Self, Caller) {
         let (reply, answer) = oneshot::channel();
         let claim = Arc::new(Claim(AtomicU8::new(QUEUED)));
-        let caller = Caller { answer: Some(answer), claim: Arc::clone(&claim), class, queue: Arc::clone(queue) };
-        let ticket = Self { product_id, command, class, queued_at: Instant::now(), has_ids: false, claim, reply };
+        let caller =
+            Caller { answer: Some(answer), claim: Arc::clone(&claim), class, queue: Arc::clone(queue), waits: true };
+        let ticket = Self { product_id, command, class, has_ids: false, claim, reply };
         (ticket, caller)
     }
 
@@ -130,6 +130,8 @@ pub(super) struct Caller {
     claim: Arc<Claim>,
     class: Class,
     queue: Arc<Queue>,
+    /// Whether it has got neither an answer nor tired of waiting for one.
+    waits: bool,
 }
 
 /// How a caller that waits no longer left its command.
@@ -155,10 +157,14 @@ impl Caller {
         let answered = match deadline {
             Some(deadline) => match tokio::time::timeout_at(deadline, answer).await {
                 Ok(answered) => answered,
-                Err(_) => return Waited::Left(self.leave()),
+                Err(_) => {
+                    self.waits = false;
+                    return Waited::Left(self.leave());
+                }
             },
             None => answer.await,
         };
+        self.waits = false;
         match answered {
             Ok(answer) => Waited::Answered(answer),
             // The ticket was dropped unanswered: the engine stopped.
@@ -167,7 +173,8 @@ impl Caller {
     }
 
     /// Its ticket was refused at the queue, and was never counted there.
-    pub(super) fn never_queued(self) {
+    pub(super) fn never_queued(mut self) {
+        self.waits = false;
         self.claim.step(QUEUED, WITHDRAWN);
     }
 
@@ -187,7 +194,11 @@ impl Caller {
 }
 
 impl Drop for Caller {
+    /// A caller that hangs up before its command is decided withdraws it.
     fn drop(&mut self) {
-        self.leave();
+        let waited = std::mem::replace(&mut self.waits, false);
+        if self.leave() == Left::Withdrawn && waited {
+            self.queue.hung_up();
+        }
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::ticket::{Class, Ticket};
 use super::{Rejection, Shared};
 use crate::store::{BatchId, Conflict, Fault, StoreError, Writer};
+use crate::telemetry::labels::{Phase, Resolution, RetryReason};
 
 /// An idle connection is used at least this often: the database ends it after 30 s of silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -106,6 +107,17 @@ impl Trouble {
         }
     }
 
+    fn retry_reason(&self) -> Option<RetryReason> {
+        match self {
+            Self::Conflict(Conflict::Deadlock) => Some(RetryReason::Deadlock),
+            Self::Conflict(Conflict::LockTimeout) => Some(RetryReason::LockTimeout),
+            Self::Conflict(Conflict::RowChanged) => Some(RetryReason::RowChanged),
+            Self::Conflict(Conflict::DuplicateKey) => Some(RetryReason::DuplicateKey),
+            Self::Disconnected(_) => Some(RetryReason::Disconnected),
+            Self::Poison(_) | Self::Unknown { .. } => None,
+        }
+    }
+
     fn timed_out(what: &str) -> Self {
         Self::Disconnected(StoreError {
             fault: Fault::Disconnected,
@@ -169,6 +181,9 @@ impl Worker {
                 Ok(()) => return Settled::Done,
                 Err(trouble) => trouble,
             };
+            if let Some(reason) = trouble.retry_reason() {
+                self.shared.metrics.retries.of(reason).inc();
+            }
             match trouble {
                 Trouble::Conflict(Conflict::LockTimeout) if self.shared.store.max_writers() > 1 => {
                     return self.isolate_locked(batch);
@@ -201,7 +216,10 @@ impl Worker {
                     None => return Settled::Done,
                 },
                 Trouble::Unknown { decision, loaded_at } => {
-                    if self.resolve(&batch).await {
+                    let committed = self.resolve(&batch).await;
+                    let resolution = if committed { Resolution::Committed } else { Resolution::NotCommitted };
+                    self.shared.metrics.unknown_outcomes.of(resolution).inc();
+                    if committed {
                         self.answer(&mut batch, decision, loaded_at);
                         return Settled::Done;
                     }
@@ -227,6 +245,9 @@ impl Worker {
         };
         let loaded_at = Instant::now();
         shared.health.answered();
+        let phases = &shared.metrics.phases;
+        phases.of(Phase::LockWait).observe(loaded.lock_wait.as_secs_f64());
+        phases.of(Phase::Load).observe(loaded.load.as_secs_f64());
 
         // Who gave up while we waited for the lock is out; from here on callers have to wait.
         shared.claim(&mut batch.tickets);
@@ -259,10 +280,14 @@ impl Worker {
             self.answer(batch, decision, loaded_at);
             return Ok(());
         }
+        phases.of(Phase::Decide).observe(loaded_at.elapsed().as_secs_f64());
+        shared.metrics.batch_size.observe(f64::from(u32::try_from(commands.len()).unwrap_or(u32::MAX)));
         let writer = self.connection().await?;
         match timeout(ANSWER_TIMEOUT, writer.commit(batch_id, &decision.changes)).await {
-            Ok(Ok(_written)) => {
+            Ok(Ok(written)) => {
                 shared.health.answered();
+                phases.of(Phase::Write).observe(written.write.as_secs_f64());
+                phases.of(Phase::Commit).observe(written.commit.as_secs_f64());
                 self.answer(batch, decision, loaded_at);
                 Ok(())
             }
@@ -431,6 +456,7 @@ impl Worker {
     /// Something in the batch breaks it: halve it, until the culprit is alone and gets its answer.
     fn isolate_poison(&self, mut batch: Batch, poison: Poison) -> Option<Vec<Batch>> {
         if batch.tickets.len() > 1 {
+            self.shared.metrics.halvings.inc();
             tracing::warn!(commands = batch.tickets.len(), cause = poison.cause, "a batch failed and is halved");
             return Some(batch.halve());
         }
