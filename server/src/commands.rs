@@ -9,15 +9,14 @@ mod product;
 mod refund;
 mod table;
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::app::{self, StartError};
 use crate::config::{
-    Config, ConfigError, Given, LogConfig, ReaderFlags, SECRETS_HELP, ServerFlags, Sources, WriterFlags,
+    Config, ConfigError, Given, LogConfig, ReaderFlags, SECRETS_HELP, ServerFlags, Sources,
     process_environment,
 };
 use crate::telemetry::logs;
@@ -106,7 +105,12 @@ impl From<ConfigError> for Failure {
 
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            StartError::DatabaseUrl { .. } => Self::Usage(error.to_string()),
+            StartError::Signals(_) | StartError::Listen { .. } | StartError::Database { .. } => {
+                Self::Failed(error.to_string())
+            }
+        }
     }
 }
 
@@ -143,7 +147,7 @@ fn run(command: Command) -> Result<(), Failure> {
             let sources = quiet_sources(settings.0)?;
             wait(audit::run(&sources, json))?
         }
-        Command::Openapi => print(&crate::http::openapi_json()),
+        Command::Openapi => print(&crate::http::openapi()),
     }
 }
 
@@ -187,6 +191,8 @@ fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]

@@ -49,7 +49,7 @@ impl Database {
             let problem = format!("there is no database file {path}: set DATABASE_URL to the one that the sale is in");
             return Err(Failure::Failed(problem));
         }
-        let store = crate::app::open_store(&url).await.map_err(|error| unreachable(&url, &error))?;
+        let store = crate::app::open_store(&url).await?;
         let database = Self { store, url };
         let ready = match schema {
             Schema::Migrated if config.migrate_on_start => database.store.migrate().await,
@@ -70,7 +70,7 @@ impl Database {
         self,
         work: impl AsyncFnOnce(&Engine) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let engine = crate::app::start_engine(Arc::clone(&self.store), &crate::telemetry::Metrics::new());
+        let engine = crate::app::start_engine(Arc::clone(&self.store));
         let result = work(&engine).await;
         engine.stop().await;
         self.store.close().await;
@@ -107,7 +107,7 @@ fn unreachable(url: &DatabaseUrl, error: &StoreError) -> Failure {
 pub(super) async fn migrate(sources: &Sources<'_>) -> Result<(), Failure> {
     let config = DatabaseConfig::read(sources)?;
     let url = config.url;
-    let store = crate::app::open_store(&url).await.map_err(|error| unreachable(&url, &error))?;
+    let store = crate::app::open_store(&url).await?;
     let database = Database { store, url };
     database
         .with_store(async |database| {
@@ -134,7 +134,9 @@ pub(super) fn rejected(rejection: &Rejection) -> Failure {
         Rejection::Inconsistent => {
             "the product breaks an invariant and is out of the sale; `holdfast audit` shows which".to_owned()
         }
-        Rejection::Overloaded => "too much is waiting; nothing was changed: try again".to_owned(),
+        Rejection::Overloaded | Rejection::TimedOut | Rejection::Stopping => {
+            "it did not get its turn in time; nothing was changed: try again".to_owned()
+        }
         Rejection::DatabaseUnavailable => {
             "the database did not answer; nothing was changed: check that it runs, and try again".to_owned()
         }
