@@ -4,4 +4,5 @@
 //! crate of the rules.
 
 pub mod engine;
+pub mod http;
 pub mod store;
