@@ -241,7 +241,11 @@ fn passes(fault: Fault) -> bool {
 }
 
 async fn prepare(store: &dyn Store, migrate: bool, wants_demo: bool) -> Result<(), StoreError> {
-    if migrate { store.migrate().await? } else { store.check_schema().await? }
+    if migrate {
+        store.migrate().await?
+    } else {
+        store.check_schema().await?
+    }
     for problem in store.durability().await? {
         tracing::warn!(problem, "the database may lose what was acknowledged if its machine fails");
     }

@@ -78,10 +78,7 @@ impl Database {
     }
 
     /// Does `work` with the store.
-    pub(super) async fn with_store<T>(
-        self,
-        work: impl AsyncFnOnce(&Self) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+    pub(super) async fn with_store<T>(self, work: impl AsyncFnOnce(&Self) -> Result<T, Failure>) -> Result<T, Failure> {
         let result = work(&self).await;
         self.store.close().await;
         result

@@ -95,7 +95,11 @@ pub(super) struct New {
 
 fn name(text: &str) -> Result<String, String> {
     let length = text.chars().count();
-    if (1..=255).contains(&length) { Ok(text.to_owned()) } else { Err(format!("has {length} characters, not 1 to 255")) }
+    if (1..=255).contains(&length) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("has {length} characters, not 1 to 255"))
+    }
 }
 
 fn description(text: &str) -> Result<String, String> {
@@ -104,8 +108,7 @@ fn description(text: &str) -> Result<String, String> {
 }
 
 fn price(text: &str) -> Result<Money, String> {
-    format::parse_price(text)
-        .ok_or_else(|| "is not digits with up to two decimals, up to 9999999999.99".to_owned())
+    format::parse_price(text).ok_or_else(|| "is not digits with up to two decimals, up to 9999999999.99".to_owned())
 }
 
 pub(super) fn run(command: Command) -> Result<(), Failure> {
@@ -125,7 +128,9 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
             };
             wait(async { Database::open(&sources, Schema::Checked).await?.with_store(work).await })?
         }
-        Command::Restock { qty: 0, .. } => Err(Failure::Usage("--qty 0 changes nothing: say how many units".to_owned())),
+        Command::Restock { qty: 0, .. } => {
+            Err(Failure::Usage("--qty 0 changes nothing: say how many units".to_owned()))
+        }
         Command::Restock { which, qty, settings } => on_engine(settings.0, Schema::Checked, async |engine| {
             let product = engine.restock(ProductId(which.id), qty, deadline()).await;
             print(&in_words(&product.map_err(|error| rejected(&error))?))

@@ -67,8 +67,7 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
 
 /// Refunds as a table, with what to do about them.
 pub(super) fn as_text(refunds: &[Refund]) -> String {
-    let columns =
-        [("key", Align::Left), ("order", Align::Right), ("amount", Align::Right), ("received", Align::Left)];
+    let columns = [("key", Align::Left), ("order", Align::Right), ("amount", Align::Right), ("received", Align::Left)];
     let mut table = Table::new(columns);
     for refund in refunds {
         table.row([

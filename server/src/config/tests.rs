@@ -91,12 +91,12 @@ fn a_wrong_value_is_named_with_what_would_be_right() {
             "DATABASE_URL is not set, and REQUIRE_DATABASE_URL is: set it to mysql://user:password@host:port/name, \
              or to sqlite:PATH",
         ),
-        ("ADMIN_TOKEN", "a-token, Zürich", "must be one or more tokens of visible ASCII characters, separated by spaces or commas"),
         (
-            "API_TOKENS",
-            " , ",
+            "ADMIN_TOKEN",
+            "a-token, Zürich",
             "must be one or more tokens of visible ASCII characters, separated by spaces or commas",
         ),
+        ("API_TOKENS", " , ", "must be one or more tokens of visible ASCII characters, separated by spaces or commas"),
         (
             "WEBHOOK_SECRET",
             "whsec_c2hvcnQ=",
