@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use sale::Terms;
 
+use crate::http::{Tokens, WebhookSecrets};
+
 pub use secret::{DatabaseUrl, Secret};
 pub use settings::{Given, Kind, Reader, ReaderFlags, SECRETS_HELP, SETTINGS, ServerFlags, Setting, WriterFlags};
 pub use source::{Environment, SettingError, Sources, process_environment};
@@ -40,12 +42,12 @@ pub struct Config {
     pub drain_delay: Duration,
     /// How long requests in flight have to finish after that.
     pub drain: Duration,
-    /// What webhooks are signed with, as set; `None`: they are not checked.
-    pub webhook_secret: Option<Secret>,
-    /// The operators' bearer token; `None`: their routes do not exist.
-    pub admin_token: Option<Secret>,
-    /// The storefront's bearer tokens; none: it is open.
-    pub api_tokens: Vec<Secret>,
+    /// What webhooks are signed with; `None`: they are not checked.
+    pub webhook_secrets: Option<WebhookSecrets>,
+    /// The operators' bearer tokens; `None`: their routes do not exist.
+    pub admin_tokens: Option<Tokens>,
+    /// The storefront's bearer tokens; `None`: it is open.
+    pub api_tokens: Option<Tokens>,
 }
 
 /// Where the sale is kept.
@@ -116,9 +118,9 @@ impl Config {
         let reconcile_interval = reading.seconds("RECONCILE_SECONDS");
         let drain_delay = reading.seconds("DRAIN_DELAY_SECONDS");
         let drain = reading.seconds("DRAIN_SECONDS");
-        let webhook_secret = reading.secret("WEBHOOK_SECRET").map(Secret::new);
-        let admin_token = reading.tokens("ADMIN_TOKEN", &[]).into_iter().next();
-        let api_tokens = reading.tokens("API_TOKENS", &[' ', ',', '\n', '\r', '\t']);
+        let webhook_secrets = reading.webhook_secrets("WEBHOOK_SECRET");
+        let admin_tokens = reading.tokens("ADMIN_TOKEN");
+        let api_tokens = reading.tokens("API_TOKENS");
         match (listen_addr, reading.errors) {
             (Some(listen_addr), errors) if errors.is_empty() => Ok(Self {
                 database,
@@ -131,8 +133,8 @@ impl Config {
                 reconcile_interval,
                 drain_delay,
                 drain,
-                webhook_secret,
-                admin_token,
+                webhook_secrets,
+                admin_tokens,
                 api_tokens,
             }),
             (_, errors) => Err(ConfigError(errors)),
@@ -153,18 +155,19 @@ impl DatabaseConfig {
 }
 
 impl LogConfig {
-    /// Reads and checks the settings of the log.
+    /// Reads and checks the settings of the log. `default_filter` counts where `RUST_LOG` is unset.
     ///
     /// # Errors
     /// All of them that are wrong.
-    pub fn read(sources: &Sources<'_>) -> Result<Self, ConfigError> {
+    pub fn read(sources: &Sources<'_>, default_filter: &str) -> Result<Self, ConfigError> {
         let mut reading = Reading::new(sources);
         let format = reading.text("LOG_FORMAT").and_then(|value| match value.as_str() {
             "text" => Some(LogFormat::Text),
             "json" => Some(LogFormat::Json),
             _ => reading.wrong("LOG_FORMAT", &value, "text or json"),
         });
-        let filter = reading.text("RUST_LOG").unwrap_or_default();
+        let filter = sources.text("RUST_LOG");
+        let filter = reading.keep(filter).unwrap_or_else(|| default_filter.to_owned());
         if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&filter) {
             let _: Option<()> = reading.wrong("RUST_LOG", &filter, format!("a filter such as info: {error}"));
         }
@@ -240,23 +243,30 @@ impl<'a> Reading<'a> {
         text.trim().parse().ok().or_else(|| self.wrong(name, text, wanted))
     }
 
-    fn secret(&mut self, name: &str) -> Option<String> {
-        let value = self.sources.text_or_file(name);
+    fn secret(&mut self, name: &str) -> Option<Secret> {
+        let value = self.sources.secret(name);
         self.keep(value)
     }
 
-    /// The bearer tokens of a secret, which `separators` part; without any there is one.
-    fn tokens(&mut self, name: &str, separators: &[char]) -> Vec<Secret> {
-        let Some(value) = self.secret(name) else { return Vec::new() };
-        let tokens: Vec<&str> = value.split(separators).filter(|token| !token.is_empty()).collect();
-        if tokens.iter().any(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
-            let problem = "must be made of visible ASCII characters, without spaces: no other token fits a header";
+    fn webhook_secrets(&mut self, name: &str) -> Option<WebhookSecrets> {
+        let value = self.secret(name)?;
+        let wanted = "it must be whsec_ and base64 of 24 bytes or more; several are separated by spaces";
+        let secrets = WebhookSecrets::parse(value.expose())
+            .map_err(|error| SettingError::new(name, format!("cannot be used: {error}; {wanted}")));
+        self.keep(secrets.map(Some))
+    }
+
+    /// Bearer tokens, separated by spaces or commas.
+    fn tokens(&mut self, name: &str) -> Option<Tokens> {
+        let value = self.secret(name)?;
+        let fits_a_header = |character: char| character.is_ascii_graphic() || character.is_ascii_whitespace();
+        let tokens = Tokens::parse(value.expose()).filter(|_| value.expose().chars().all(fits_a_header));
+        if tokens.is_none() {
+            // Unset means "open to all" or "closed to all": nobody who wrote something meant that.
+            let problem = "must be one or more tokens of visible ASCII characters, separated by spaces or commas";
             self.errors.push(SettingError::new(name, problem));
-        } else if tokens.is_empty() {
-            // Unset means "open to all": nobody who wrote separators alone meant that.
-            self.errors.push(SettingError::new(name, "is set, but holds no token: set one, or unset it"));
         }
-        tokens.into_iter().map(Secret::new).collect()
+        tokens
     }
 
     fn database(&mut self) -> DatabaseConfig {
@@ -273,7 +283,7 @@ impl<'a> Reading<'a> {
             }
             return DatabaseConfig { url: DatabaseUrl::new(default), is_default: true, migrate_on_start };
         };
-        let url = DatabaseUrl::new(url.trim());
+        let url = DatabaseUrl::new(url.expose().trim());
         if !["sqlite:", "mysql://", "mariadb://"].iter().any(|scheme| url.expose().starts_with(scheme)) {
             let _: Option<()> = self.wrong(name, &url, "sqlite:PATH or mysql://user:password@host:port/name");
         }

@@ -86,3 +86,211 @@ pub(crate) fn check_step(books: &Books) -> Result<(), Breach> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    //! Steps that do not add up, made by hand: no state can make the rules take one.
+
+    use super::*;
+    use crate::rows::{
+        Hold, HoldStatus, MovementKind, Order, OrderStatus, PaymentEffect, PaymentEvent, PaymentStatus, ProductStatus,
+        ReleaseReason,
+    };
+    use crate::state::State;
+    use crate::units::move_units;
+    use crate::values::{HoldId, Key, Money, OrderId, Quantity, Timestamp};
+
+    const P: ProductId = ProductId(1);
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn units(units: u32) -> Quantity {
+        Quantity::new(units).expect("in range")
+    }
+
+    fn product(id: u64) -> Product {
+        Product {
+            id: ProductId(id),
+            price: Money(100),
+            status: ProductStatus::OnSale,
+            stock_available: 10,
+            stock_reserved: 4,
+            movement_seq: 7,
+            updated_at: NOW,
+        }
+    }
+
+    fn hold(id: u64, product_id: ProductId) -> Hold {
+        Hold {
+            id: HoldId(id),
+            product_id,
+            quantity: units(2),
+            status: HoldStatus::Active,
+            created_at: NOW,
+            expires_at: NOW.plus_seconds(9),
+            key: None,
+        }
+    }
+
+    fn order(id: u64) -> Order {
+        Order {
+            id: OrderId(id),
+            hold_id: HoldId(1),
+            product_id: P,
+            quantity: units(2),
+            total_amount: Money(200),
+            status: OrderStatus::PendingPayment,
+            created_at: NOW,
+            updated_at: NOW,
+            payment_deadline: NOW.plus_seconds(9),
+            key: None,
+        }
+    }
+
+    /// Two products, an active hold and a pending order of the first.
+    fn books() -> Books {
+        let mut state = State { now: Some(NOW), ..State::default() };
+        state.products.extend([(P, product(1)), (ProductId(2), product(2))]);
+        state.holds.insert(HoldId(1), hold(1, P));
+        state.orders.insert(OrderId(1), order(1));
+        let mut books = Books::open(state);
+        books.begin_step();
+        books
+    }
+
+    fn shift(books: &mut Books, available: i64, reserved: i64) {
+        move_units(books, P, MovementKind::Restocked, available, reserved, None, None).expect("in range");
+    }
+
+    fn released(order_id: Option<OrderId>) -> HoldStatus {
+        HoldStatus::Released { at: NOW, reason: ReleaseReason::GivenBack, order_id }
+    }
+
+    fn event(status: PaymentStatus) -> PaymentEvent {
+        let key = Key::new(b"k").expect("one byte");
+        PaymentEvent { key, order_id: OrderId(1), status, effect: PaymentEffect::NoEffect, received_at: NOW }
+    }
+
+    #[test]
+    fn a_step_that_does_not_add_up_names_the_invariant() {
+        use Invariant::{HoldUsedOnce, LedgerChained, ReservedIsHeld, SettledOnce, UnitsConserved};
+        type Step = fn(&mut Books);
+        let steps: [(&str, Invariant, Step); 22] = [
+            ("a hold without a movement", ReservedIsHeld, |b| b.insert_hold(hold(2, P))),
+            ("a movement without a hold", ReservedIsHeld, |b| shift(b, 0, 2)),
+            ("too many units move", ReservedIsHeld, |b| {
+                b.insert_hold(hold(2, P));
+                shift(b, 0, 3);
+            }),
+            ("units move the wrong way", ReservedIsHeld, |b| {
+                b.set_hold_status(HoldId(1), released(None));
+                shift(b, 0, 2);
+            }),
+            ("a hold twice", ReservedIsHeld, |b| {
+                b.insert_hold(hold(1, P));
+                shift(b, 0, 2);
+            }),
+            ("an order without a movement", UnitsConserved, |b| b.insert_order(order(2))),
+            ("stock from nowhere", UnitsConserved, |b| shift(b, 2, 0)),
+            ("a cancelled order whose units stay away", UnitsConserved, |b| {
+                b.set_order_status(OrderId(1), OrderStatus::Cancelled, NOW);
+            }),
+            ("a paid order whose units come back", UnitsConserved, |b| {
+                b.set_order_status(OrderId(1), OrderStatus::Paid, NOW);
+                shift(b, 2, 0);
+            }),
+            ("stocked, but not counted", UnitsConserved, |b| {
+                b.step.stocked_change += 2;
+                shift(b, 1, 0);
+            }),
+            ("an order twice", UnitsConserved, |b| {
+                b.insert_order(order(1));
+                shift(b, -2, 0);
+            }),
+            ("two products at once", UnitsConserved, |b| {
+                b.set_hold_status(HoldId(1), released(None));
+                shift(b, 0, -2);
+                b.insert_hold(hold(2, ProductId(2)));
+            }),
+            ("a row of a product that is not locked", UnitsConserved, |b| b.insert_hold(hold(2, ProductId(3)))),
+            ("a hold used twice", HoldUsedOnce, |b| {
+                b.set_hold_status(HoldId(1), released(None));
+                b.set_hold_status(HoldId(1), released(None));
+                shift(b, 0, -2);
+            }),
+            ("a released hold comes back", HoldUsedOnce, |b| {
+                b.set_hold_status(HoldId(1), released(None));
+                b.set_hold_status(HoldId(1), HoldStatus::Active);
+            }),
+            ("an active hold released by an order", HoldUsedOnce, |b| {
+                b.set_hold_status(HoldId(1), released(Some(OrderId(1))));
+                shift(b, 0, -2);
+            }),
+            ("a redeemed hold released by another order", HoldUsedOnce, |b| {
+                b.set_hold_status(HoldId(1), HoldStatus::Redeemed { order_id: OrderId(1) });
+                b.set_hold_status(HoldId(1), released(Some(OrderId(2))));
+                shift(b, 0, -2);
+            }),
+            ("a paid order cancelled", SettledOnce, |b| {
+                b.set_order_status(OrderId(1), OrderStatus::Paid, NOW);
+                b.set_order_status(OrderId(1), OrderStatus::Cancelled, NOW);
+                shift(b, 2, 0);
+            }),
+            ("a payment key twice", SettledOnce, |b| {
+                b.record_payment(P, event(PaymentStatus::Success));
+                b.record_payment(P, event(PaymentStatus::Failure));
+            }),
+            ("a counter without a movement", LedgerChained, |b| {
+                b.product_mut(P).expect("locked").stock_available += 1;
+            }),
+            ("a gap in the ledger", LedgerChained, |b| {
+                b.product_mut(P).expect("locked").movement_seq += 1;
+                b.step.stocked_change += 2;
+                shift(b, 2, 0);
+            }),
+            ("a movement that says another balance", LedgerChained, |b| {
+                b.step.stocked_change += 2;
+                shift(b, 2, 0);
+                b.movements[0].stock_available += 1;
+                b.product_mut(P).expect("locked").stock_available += 1;
+            }),
+        ];
+        for (name, invariant, step) in steps {
+            let mut books = books();
+            step(&mut books);
+            match check_step(&books) {
+                Err(breach) => assert_eq!(breach.invariant, invariant, "{name}: {breach}"),
+                Ok(()) => panic!("{name}: no breach"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_is_charged_for_its_own_changes_only() {
+        let mut books = books();
+        books.set_hold_status(HoldId(1), released(None));
+        shift(&mut books, 0, -2);
+        assert_eq!(check_step(&books), Ok(()));
+        books.begin_step();
+        assert_eq!(check_step(&books), Ok(()), "nothing changed");
+        books.insert_hold(hold(2, ProductId(2)));
+        let breach = check_step(&books).expect_err("a hold without a movement");
+        assert_eq!((breach.product_id, breach.invariant), (ProductId(2), Invariant::ReservedIsHeld));
+    }
+
+    #[test]
+    fn a_movement_of_another_product_does_not_count() {
+        let mut books = books();
+        books.step.stocked_change += 2;
+        shift(&mut books, 2, 0);
+        books.movements[0].product_id = ProductId(2);
+        assert_eq!(check_step(&books).map_err(|breach| breach.invariant), Err(Invariant::LedgerChained));
+    }
+
+    #[test]
+    fn one_row_more_reserved_than_there_are_is_one_too_many() {
+        let row = |stock_available, stock_reserved| Product { stock_available, stock_reserved, ..product(1) };
+        assert_eq!(check_counters(&row(4, 4)), Ok(()));
+        let breach = check_counters(&row(3, 4)).expect_err("I1");
+        assert_eq!((breach.product_id, breach.invariant), (P, Invariant::CountersInRange));
+    }
+}

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fmt;
 
+use super::Secret;
+
 /// Reads one environment variable; a parameter, so that tests need not change the process's own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
@@ -61,20 +63,20 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// The value of a setting that may be kept in a file which `NAME_FILE` names.
+    /// The value of a setting that must not be seen, and may be kept in a file which `NAME_FILE` names.
     ///
     /// # Errors
     /// If both are set, or the file cannot be read, or holds nothing.
-    pub fn text_or_file(&self, name: &str) -> Result<Option<String>, SettingError> {
+    pub fn secret(&self, name: &str) -> Result<Option<Secret>, SettingError> {
         if let Some(value) = self.flag(name) {
-            return Ok(Some(value));
+            return Ok(Some(Secret::new(value)));
         }
         let name_of_file = format!("{name}_FILE");
         match (self.variable(name)?, self.variable(&name_of_file)?) {
             (Some(_), Some(_)) => {
                 Err(SettingError::new(name, format!("and {name_of_file} are both set: unset one of them")))
             }
-            (value, None) => Ok(value),
+            (value, None) => Ok(value.map(Secret::new)),
             (None, Some(path)) => {
                 let text = std::fs::read_to_string(&path).map_err(|error| {
                     SettingError::new(&name_of_file, format!("names \"{path}\", which cannot be read: {error}"))
@@ -85,7 +87,7 @@ impl<'a> Sources<'a> {
                     // Unset would mean "no secret": a file that lost its content must not open the door.
                     return Err(SettingError::new(&name_of_file, format!("names \"{path}\", which is empty")));
                 }
-                Ok(Some(value.to_owned()))
+                Ok(Some(Secret::new(value)))
             }
         }
     }
@@ -139,7 +141,10 @@ mod tests {
         let missing = folder.path().join("missing").to_str().expect("UTF-8").to_owned();
         let get = |variables: &[(&str, &str)]| {
             let environment = environment(variables);
-            Sources::new(HashMap::new(), &environment).text_or_file("KEY").map_err(|error| error.to_string())
+            Sources::new(HashMap::new(), &environment)
+                .secret("KEY")
+                .map(|secret| secret.map(|secret| secret.expose().to_owned()))
+                .map_err(|error| error.to_string())
         };
         assert_eq!(get(&[]), Ok(None));
         assert_eq!(get(&[("KEY", "direct")]), Ok(Some("direct".to_owned())));

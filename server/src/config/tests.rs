@@ -5,6 +5,8 @@ use std::ffi::OsString;
 
 use super::*;
 
+const WEBHOOK_SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
+
 fn with<T>(variables: &[(&str, &str)], read: impl Fn(&Sources<'_>) -> Result<T, ConfigError>) -> Result<T, String> {
     let variables: HashMap<String, OsString> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), OsString::from(value))).collect();
@@ -28,8 +30,8 @@ fn nothing_has_to_be_set() {
         [config.request_timeout, config.product_cache, config.reconcile_interval, config.drain_delay, config.drain];
     assert_eq!(seconds.map(|duration| duration.as_secs()), [5, 300, 30, 0, 20]);
     assert!(config.batch_max >= 1);
-    assert_eq!((config.webhook_secret, config.admin_token, config.api_tokens), (None, None, Vec::new()));
-    let log = with(&[], LogConfig::read).expect("defaults are right");
+    assert!(config.webhook_secrets.is_none() && config.admin_tokens.is_none() && config.api_tokens.is_none());
+    let log = with(&[], |sources| LogConfig::read(sources, "info")).expect("defaults are right");
     assert_eq!(log, LogConfig { format: None, filter: "info".to_owned() });
 }
 
@@ -44,6 +46,7 @@ fn what_is_set_is_read() {
         ("HOLD_TTL_SECONDS", ""),
         ("ADMIN_TOKEN", "key-of-the-shop"),
         ("API_TOKENS", "one, two three"),
+        ("WEBHOOK_SECRET", WEBHOOK_SECRET),
     ])
     .expect("all is right");
     assert_eq!(config.database.url.expose(), "mysql://app:swordfish@db/shop");
@@ -51,10 +54,9 @@ fn what_is_set_is_read() {
     assert_eq!(config.listen_addr.to_string(), "[::]:80");
     assert_eq!(config.ops_addr.map(|address| address.port()), Some(9090));
     assert_eq!((config.batch_max, config.terms.hold_ttl_seconds), (1, 120));
-    assert_eq!(config.admin_token.as_ref().map(Secret::expose), Some("key-of-the-shop"));
-    assert_eq!(config.api_tokens.iter().map(Secret::expose).collect::<Vec<_>>(), ["one", "two", "three"]);
+    assert!(config.webhook_secrets.is_some() && config.admin_tokens.is_some() && config.api_tokens.is_some());
     let shown = format!("{config:?}");
-    for secret in ["swordfish", "key-of-the-shop", "three"] {
+    for secret in ["swordfish", "key-of-the-shop", "three", WEBHOOK_SECRET] {
         assert!(!shown.contains(secret), "{shown}");
     }
 }
@@ -91,10 +93,16 @@ fn a_wrong_value_is_named_with_what_would_be_right() {
         ),
         (
             "ADMIN_TOKEN",
-            "two words",
-            "must be made of visible ASCII characters, without spaces: no other token fits a header",
+            "a-token, Zürich",
+            "must be one or more tokens of visible ASCII characters, separated by spaces or commas",
         ),
-        ("API_TOKENS", " , ", "is set, but holds no token: set one, or unset it"),
+        ("API_TOKENS", " , ", "must be one or more tokens of visible ASCII characters, separated by spaces or commas"),
+        (
+            "WEBHOOK_SECRET",
+            "whsec_c2hvcnQ=",
+            "cannot be used: webhook secret 1 has fewer than 24 bytes; it must be whsec_ and base64 of 24 bytes or \
+             more; several are separated by spaces",
+        ),
     ] {
         let error = read(&[(name, value)]).expect_err(name);
         let message =
@@ -115,10 +123,14 @@ fn all_that_is_wrong_is_reported_at_once() {
 
 #[test]
 fn the_log_is_set_apart() {
-    let log = with(&[("LOG_FORMAT", "json"), ("RUST_LOG", "warn,holdfast=debug")], LogConfig::read);
+    let log = with(&[("LOG_FORMAT", "json"), ("RUST_LOG", "warn,holdfast=debug")], |sources| {
+        LogConfig::read(sources, "info")
+    });
     let expected = LogConfig { format: Some(LogFormat::Json), filter: "warn,holdfast=debug".to_owned() };
     assert_eq!(log, Ok(expected));
-    let error = with(&[("LOG_FORMAT", "xml"), ("RUST_LOG", "holdfast=loud")], LogConfig::read).expect_err("both wrong");
+    let error =
+        with(&[("LOG_FORMAT", "xml"), ("RUST_LOG", "holdfast=loud")], |sources| LogConfig::read(sources, "info"))
+            .expect_err("both wrong");
     assert!(error.contains("LOG_FORMAT is \"xml\", but must be text or json"), "{error}");
     assert!(error.contains("RUST_LOG is \"holdfast=loud\", but must be a filter such as info: "), "{error}");
 }

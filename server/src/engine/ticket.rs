@@ -155,13 +155,13 @@ impl Caller {
     pub(super) async fn wait(mut self, deadline: Option<Instant>) -> Waited {
         let Some(answer) = self.answer.take() else { return Waited::Left(Left::Undecided) };
         let answered = match deadline {
-            Some(deadline) => match tokio::time::timeout_at(deadline, answer).await {
-                Ok(answered) => answered,
-                Err(_) => {
+            Some(deadline) => {
+                let Ok(answered) = tokio::time::timeout_at(deadline, answer).await else {
                     self.waits = false;
                     return Waited::Left(self.leave());
-                }
-            },
+                };
+                answered
+            }
             None => answer.await,
         };
         self.waits = false;

@@ -6,10 +6,12 @@
 //! is unknown is resolved before its products take another batch.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sale::{Breach, Command, Decision, HoldId, Needs, OrderId, Outcome, ProductId};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -148,7 +150,7 @@ impl Worker {
 
     async fn keep_alive(&mut self) {
         if let Some(writer) = &mut self.writer
-            && !matches!(timeout(ANSWER_TIMEOUT, writer.ping()).await, Ok(Ok(())))
+            && !matches!(answer_of(writer.ping()).await, Ok(Ok(())))
         {
             self.writer = None;
         }
@@ -239,9 +241,13 @@ impl Worker {
         let batch_id = Self::assign_ids(&shared, batch).await?;
         let needs = Needs::of(batch.tickets.iter().map(|ticket| (ticket.product_id, &ticket.command)));
         let writer = self.connection().await?;
-        let loaded = match timeout(ANSWER_TIMEOUT, writer.load(&needs)).await {
+        let loaded = match answer_of(writer.load(&needs)).await {
             Ok(loaded) => loaded.map_err(Trouble::from_store)?,
-            Err(_) => return Err(Trouble::timed_out("locking and loading")),
+            Err(NoAnswer::TimedOut) => return Err(Trouble::timed_out("locking and loading")),
+            Err(NoAnswer::Panicked(cause)) => {
+                self.writer = None;
+                return Err(Trouble::Poison(Poison { cause, breach: None }));
+            }
         };
         let loaded_at = Instant::now();
         shared.health.answered();
@@ -283,7 +289,7 @@ impl Worker {
         phases.of(Phase::Decide).observe(loaded_at.elapsed().as_secs_f64());
         shared.metrics.batch_size.observe(f64::from(u32::try_from(commands.len()).unwrap_or(u32::MAX)));
         let writer = self.connection().await?;
-        match timeout(ANSWER_TIMEOUT, writer.commit(batch_id, &decision.changes)).await {
+        match answer_of(writer.commit(batch_id, &decision.changes)).await {
             Ok(Ok(written)) => {
                 shared.health.answered();
                 phases.of(Phase::Write).observe(written.write.as_secs_f64());
@@ -302,8 +308,8 @@ impl Worker {
                     Err(Trouble::from_store(error))
                 }
             },
-            Err(_) => {
-                tracing::warn!(batch_id = batch_id.0, "the outcome of a commit is unknown: no answer");
+            Err(no_answer) => {
+                tracing::warn!(batch_id = batch_id.0, error = %no_answer, "the outcome of a commit is unknown");
                 self.writer = None;
                 Err(Trouble::Unknown { decision, loaded_at })
             }
@@ -312,8 +318,7 @@ impl Worker {
 
     async fn connection(&mut self) -> Result<&mut Box<dyn Writer>, Trouble> {
         if self.writer.is_none() {
-            let opened = timeout(ANSWER_TIMEOUT, self.shared.store.writer()).await;
-            match opened {
+            match answer_of(self.shared.store.writer()).await {
                 Ok(Ok(writer)) => self.writer = Some(writer),
                 Ok(Err(error)) => {
                     return Err(Trouble::Disconnected(error));
@@ -368,10 +373,10 @@ impl Worker {
         let mut tries = 0;
         loop {
             let answer = match self.connection().await {
-                Ok(writer) => match timeout(ANSWER_TIMEOUT, writer.was_committed(id, &products)).await {
+                Ok(writer) => match answer_of(writer.was_committed(id, &products)).await {
                     Ok(Ok(committed)) => Ok(committed),
                     Ok(Err(error)) => Err(error.source.to_string()),
-                    Err(_) => Err("no answer".to_owned()),
+                    Err(no_answer) => Err(no_answer.to_string()),
                 },
                 Err(_) => Err("no connection".to_owned()),
             };
@@ -416,7 +421,7 @@ impl Worker {
     /// Ends a transaction that changed nothing.
     async fn end_transaction(&mut self) {
         if let Some(writer) = &mut self.writer
-            && !matches!(timeout(ANSWER_TIMEOUT, writer.rollback()).await, Ok(Ok(())))
+            && !matches!(answer_of(writer.rollback()).await, Ok(Ok(())))
         {
             self.writer = None;
         }
@@ -497,6 +502,24 @@ fn says_yes(outcome: &Outcome) -> bool {
         Outcome::HoldsExpired { .. } | Outcome::OrdersCancelled { .. } | Outcome::Refused(_) | Outcome::Deferred => {
             false
         }
+    }
+}
+
+/// Why a call of the store brought neither a value nor an error.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error("no answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    TimedOut,
+    /// A bug in the store must not take the worker, and the products it has in flight, with it.
+    #[error("a panic: {0}")]
+    Panicked(String),
+}
+
+async fn answer_of<T>(call: impl Future<Output = T>) -> Result<T, NoAnswer> {
+    match timeout(ANSWER_TIMEOUT, AssertUnwindSafe(call).catch_unwind()).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(panic)) => Err(NoAnswer::Panicked(panic_message(panic.as_ref()))),
+        Err(_) => Err(NoAnswer::TimedOut),
     }
 }
 

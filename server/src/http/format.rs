@@ -7,20 +7,20 @@
 use sale::{Money, Timestamp};
 
 /// The digits that a price may have before its point: more would not fit [`sale::MAX_PRICE_MINOR`].
-pub(super) const PRICE_INTEGER_DIGITS: usize = 10;
+pub(crate) const PRICE_INTEGER_DIGITS: usize = 10;
 
 /// The form of a price, for people.
-pub(super) const PRICE_FORM: &str = "must be a string of digits with up to two decimals, like \"99.99\"";
+pub(crate) const PRICE_FORM: &str = "must be a string of digits with up to two decimals, like \"99.99\"";
 
 const MINOR_PER_MAJOR: u64 = 100;
 
 /// `9999` as `99.99`.
-pub(super) fn price(money: Money) -> String {
+pub(crate) fn price(money: Money) -> String {
     format!("{}.{:02}", money.0 / MINOR_PER_MAJOR, money.0 % MINOR_PER_MAJOR)
 }
 
 /// `399960` as `3,999.60`.
-pub(super) fn amount(money: Money) -> String {
+pub(crate) fn amount(money: Money) -> String {
     let major = (money.0 / MINOR_PER_MAJOR).to_string();
     let mut text = String::with_capacity(major.len() + major.len() / 3 + 3);
     for (position, digit) in major.chars().enumerate() {
@@ -34,7 +34,7 @@ pub(super) fn amount(money: Money) -> String {
 
 /// Reads a price: digits, and after a point one or two more. `None` if it has any other form, or more
 /// than [`PRICE_INTEGER_DIGITS`] digits before the point.
-pub(super) fn parse_price(text: &str) -> Option<Money> {
+pub(crate) fn parse_price(text: &str) -> Option<Money> {
     let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(major) || !digits(minor) || major.len() > PRICE_INTEGER_DIGITS || minor.len() > 2 {
@@ -47,12 +47,12 @@ pub(super) fn parse_price(text: &str) -> Option<Money> {
 }
 
 /// With six fractional digits: `2025-12-02T19:00:26.000000Z`.
-pub(super) fn time(at: Timestamp) -> String {
+pub(crate) fn time(at: Timestamp) -> String {
     format!("{:.6}", moment(at))
 }
 
 /// Without a fraction: `2025-12-02T01:00:00Z`. For times that are whole seconds.
-pub(super) fn whole_second(at: Timestamp) -> String {
+pub(crate) fn whole_second(at: Timestamp) -> String {
     format!("{:.0}", moment(at))
 }
 

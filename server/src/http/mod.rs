@@ -12,7 +12,7 @@ mod access;
 mod answer;
 mod docs;
 mod errors;
-mod format;
+pub(crate) mod format;
 mod holds;
 mod json;
 mod openapi;
