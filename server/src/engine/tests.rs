@@ -18,7 +18,7 @@ use self::disturbed::{CommitFault, Disturbed, POISONED_UNITS};
 use super::{Engine, NewProduct, Placed, Rejection, Settings};
 use crate::store::{OpenOptions, Store};
 use crate::telemetry::Metrics;
-use crate::telemetry::labels::{Resolution, RetryReason, TurnedAway};
+use crate::telemetry::labels::{Queue as QueueLabel, Resolution, RetryReason, TurnedAway};
 
 /// An engine on a fresh SQLite file.
 struct Bench {
@@ -359,19 +359,15 @@ async fn a_stopping_engine_finishes_what_waits_and_refuses_the_rest() {
     let product_id = bench.product(1000).await;
     bench.hold(product_id, 1).await.unwrap();
     bench.store.hold_loads(true);
-    let waiting: Vec<_> = (0..20)
-        .map(|_| {
-            let engine = bench.engine.clone();
-            tokio::spawn(async move { engine.place_hold(product_id, quantity(1), None, soon()).await })
-        })
-        .collect();
-    eventually("all to wait", || async {
-        let text = bench.metrics.render();
-        let depth = text.lines().find(|line| line.starts_with("holdfast_queue_depth{queue=\"holds\"}"))?;
-        let waiting: u64 = depth.rsplit(' ').next()?.parse().ok()?;
-        (waiting >= 19).then_some(())
-    })
-    .await;
+    let request = || {
+        let engine = bench.engine.clone();
+        tokio::spawn(async move { engine.place_hold(product_id, quantity(1), None, soon()).await })
+    };
+    let mut waiting = vec![request()];
+    eventually("a batch in flight", || async { (bench.store.loads_waiting() > 0).then_some(()) }).await;
+    waiting.extend((0..19).map(|_| request()));
+    let depth = bench.metrics.engine.queue_depth.of(QueueLabel::Holds);
+    eventually("the others to wait", || async { (depth.get() == 19).then_some(()) }).await;
     let engine = bench.engine.clone();
     let stopping = tokio::spawn(async move { engine.stop().await });
     eventually("the refusal", || async { (bench.hold(product_id, 1).await == Err(Rejection::Stopping)).then_some(()) })
