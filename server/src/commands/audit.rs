@@ -17,9 +17,9 @@ use crate::store::AuditReport;
 pub(super) async fn run(sources: &Sources<'_>, json: bool) -> Result<(), Failure> {
     let report = check(sources).await.map_err(not_checked)?;
     if json {
-        print_json(&as_json(&report))?
+        print_json(&as_json(&report))?;
     } else {
-        print(&as_text(&report))?
+        print(&as_text(&report))?;
     }
     if report.breaches.is_empty() { Ok(()) } else { Err(Failure::Breach) }
 }
