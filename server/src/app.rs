@@ -168,7 +168,7 @@ fn listen(config: &Config, metrics: &Metrics) -> Result<http::Server, StartError
         webhook_secrets: config.webhook_secrets.clone(),
         admin_tokens: config.admin_tokens.clone(),
         api_tokens: config.api_tokens.clone(),
-        observer: Arc::new(Counting(metrics.clone())),
+        metrics: metrics.clone(),
     };
     let server = http::Server::bind(config.listen_addr, config.ops_addr, shell).map_err(|source| {
         let (address, setting) = match config.ops_addr {
@@ -190,19 +190,6 @@ fn announce(what: &'static str, address: SocketAddr) {
     // A server whose standard output is closed serves all the same.
     let _ = writeln!(output, "{what} on http://{address}").and_then(|()| output.flush());
     tracing::info!(%address, "{what}");
-}
-
-/// Counts answers, and shows all that was counted.
-struct Counting(Metrics);
-
-impl http::Observer for Counting {
-    fn answered(&self, request: &http::Answered) {
-        self.0.http.answered(request.route, request.method, request.status, request.duration);
-    }
-
-    fn metrics(&self) -> String {
-        self.0.render()
-    }
 }
 
 /// Opens the database, waits until it is there, and makes it ready.

@@ -16,8 +16,7 @@ use clap::{Parser, Subcommand};
 
 use crate::app::{self, StartError};
 use crate::config::{
-    Config, ConfigError, Given, LogConfig, ReaderFlags, SECRETS_HELP, ServerFlags, Sources,
-    process_environment,
+    Config, ConfigError, Given, LogConfig, ReaderFlags, SECRETS_HELP, ServerFlags, Sources, process_environment,
 };
 use crate::telemetry::logs;
 
@@ -218,7 +217,12 @@ mod tests {
         ] {
             assert!(Line::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
-        for line in ["holdfast sell", "holdfast product add --name Lamp", "holdfast product restock 0 --qty 1", "holdfast serve --admin-token x"] {
+        for line in [
+            "holdfast sell",
+            "holdfast product add --name Lamp",
+            "holdfast product restock 0 --qty 1",
+            "holdfast serve --admin-token x",
+        ] {
             let code = Line::try_parse_from(line.split(' ')).err().map(|error| error.exit_code());
             assert_eq!(code, Some(2), "{line}");
         }

@@ -57,13 +57,11 @@ impl Docs {
     }
 }
 
-#[expect(clippy::unused_async, reason = "every handler is async")]
 pub(super) async fn page(_call: Call) -> Result<Answer, Problem> {
     let (name, value) = POLICY;
     Ok(Answer::bytes(StatusCode::OK, HTML, Bytes::from_static(PAGE.as_bytes())).with_header(name, value))
 }
 
-#[expect(clippy::unused_async, reason = "every handler is async")]
 pub(super) async fn file(call: Call) -> Result<Answer, Problem> {
     let config = Arc::clone(&call.shared.docs.0);
     let file = utoipa_swagger_ui::serve(&call.path_rest, config)

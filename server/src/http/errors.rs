@@ -164,7 +164,7 @@ pub(super) enum Problem {
     PaymentKeyConflict,
     #[error("Internal Server Error")]
     Internal,
-    #[error("Too many requests are waiting; nothing was changed.")]
+    #[error("The server is too busy, or stopping; nothing was changed.")]
     Overloaded,
     #[error("The database cannot be reached; nothing was changed.")]
     DatabaseUnavailable,
@@ -216,11 +216,12 @@ impl Problem {
     }
 
     /// What the engine's no means to the client.
-    pub(super) fn rejected(rejection: Rejection, named: Named) -> Self {
+    pub(super) fn rejected(rejection: &Rejection, named: Named) -> Self {
         match rejection {
-            Rejection::Refused(refusal) => Self::refused(refusal, named),
+            Rejection::Refused(refusal) => Self::refused(*refusal, named),
             Rejection::Inconsistent => Self::ProductSuspended,
-            Rejection::Overloaded => Self::Overloaded,
+            // All three are true of a client that should come back in a moment.
+            Rejection::Overloaded | Rejection::TimedOut | Rejection::Stopping => Self::Overloaded,
             Rejection::DatabaseUnavailable => Self::DatabaseUnavailable,
             Rejection::OutcomeUnknown => Self::OutcomeUnknown,
             Rejection::Internal => Self::Internal,
@@ -231,7 +232,7 @@ impl Problem {
     pub(super) fn not_resumed(error: ResumeError) -> Self {
         match error {
             ResumeError::Inconsistent(breaches) => Self::ProductInconsistent(breaches),
-            ResumeError::Rejected(rejection) => Self::rejected(rejection, Named::InPath),
+            ResumeError::Rejected(rejection) => Self::rejected(&rejection, Named::InPath),
         }
     }
 

@@ -144,7 +144,7 @@ pub(super) async fn place(mut call: Call) -> Result<Answer, Problem> {
     let limit = if key.is_some() { MAX_QUANTITY } else { engine.terms().max_qty_per_hold.min(MAX_QUANTITY) };
     let (product_id, quantity) = new_hold(&object, limit, engine.terms().max_qty_per_hold)?;
     let placed = engine.place_hold(product_id, quantity, key, call.deadline).await;
-    let placed = placed.map_err(|it| Problem::rejected(it, Named::InBody))?;
+    let placed = placed.map_err(|it| Problem::rejected(&it, Named::InBody))?;
     tracing::debug!(
         hold_id = placed.row.id.0,
         product_id = product_id.0,
@@ -177,13 +177,13 @@ fn new_hold(object: &Object, limit: u32, shown_limit: u32) -> Result<(ProductId,
 
 pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
     let reading = call.engine()?.hold(call.hold_id(), call.deadline).await;
-    let reading = reading.map_err(|it| Problem::rejected(it, Named::InPath))?.ok_or(Problem::NotFound)?;
-    Ok(Answer::json(StatusCode::OK, &HoldAnswer { data: Hold::from(&reading.hold) }))
+    let reading = reading.map_err(|it| Problem::rejected(&it, Named::InPath))?.ok_or(Problem::NotFound)?;
+    Ok(Answer::json(StatusCode::OK, &HoldAnswer { data: Hold::from(&reading) }))
 }
 
 pub(super) async fn give_back(call: Call) -> Result<Answer, Problem> {
     let given_back = call.engine()?.give_back_hold(call.hold_id(), call.deadline).await;
-    given_back.map_err(|it| Problem::rejected(it, Named::InPath))?;
+    given_back.map_err(|it| Problem::rejected(&it, Named::InPath))?;
     tracing::debug!(hold_id = call.path_id, "hold given back");
     Ok(Answer::empty(StatusCode::NO_CONTENT))
 }

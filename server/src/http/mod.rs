@@ -27,8 +27,6 @@ mod service;
 mod signature;
 mod webhook;
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use access::Tokens;
@@ -36,8 +34,10 @@ pub use openapi::openapi;
 pub use server::{Handle, Server};
 pub use signature::{SecretError, WebhookSecrets};
 
-/// How the shell is set.
-#[derive(Clone)]
+use crate::telemetry::Metrics;
+
+/// How the shell is set. No secret is shown by its `Debug` form.
+#[derive(Clone, Debug)]
 pub struct Config {
     /// How long a request may take, from its first line to its answer.
     pub request_timeout: Duration,
@@ -51,46 +51,6 @@ pub struct Config {
     pub admin_tokens: Option<Tokens>,
     /// Tokens of storefronts; `None`: anyone may call the storefront API.
     pub api_tokens: Option<Tokens>,
-    /// Who counts the requests.
-    pub observer: Arc<dyn Observer>,
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("request_timeout", &self.request_timeout)
-            .field("drain_delay", &self.drain_delay)
-            .field("drain", &self.drain)
-            .field("webhook_secrets", &self.webhook_secrets)
-            .field("admin_tokens", &self.admin_tokens)
-            .field("api_tokens", &self.api_tokens)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Counts requests, and writes down what was counted.
-pub trait Observer: Send + Sync + 'static {
-    /// A request was answered, or its caller went away.
-    fn answered(&self, request: &Answered);
-
-    /// The body of `/metrics`, in the text format of Prometheus.
-    fn metrics(&self) -> String;
-}
-
-/// A request that is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answered {
-    /// The template of its route, like `/api/holds/{id}`; `unmatched` if there is none.
-    pub route: &'static str,
-    /// Its method; `other` if it is none that any route has.
-    pub method: &'static str,
-    /// The status of its answer; [`Answered::CALLER_GONE`] if nobody waited for one.
-    pub status: u16,
-    /// From its first line to its answer.
-    pub duration: Duration,
-}
-
-impl Answered {
-    /// What stands for the status of an answer that was never sent.
-    pub const CALLER_GONE: u16 = 499;
+    /// Where requests are counted, and what `/metrics` shows.
+    pub metrics: Metrics,
 }

@@ -10,7 +10,8 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
-use utoipa::openapi::schema::ComponentsBuilder;
+use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 
 use super::access::Access;
 use super::answer::Answer;
@@ -337,7 +338,6 @@ pub fn openapi() -> String {
     format!("{:#}\n", document())
 }
 
-#[expect(clippy::unused_async, reason = "every handler is async")]
 pub(super) async fn show(_call: Call) -> Result<Answer, Problem> {
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
     Ok(Answer::bytes(StatusCode::OK, service::JSON, DOCUMENT.clone()))
@@ -547,26 +547,38 @@ fn headers(more: &[&str]) -> Value {
     Value::Object(std::iter::once("RequestId").chain(more.iter().copied()).map(header).collect())
 }
 
+/// The schemas of the JSON types, and of the types within them.
+fn schemas() -> BTreeMap<String, RefOr<Schema>> {
+    fn add<T: ToSchema>(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
+    let mut schemas = Vec::new();
+    for add in [
+        add::<products::ProductPage>,
+        add::<products::ProductAnswer>,
+        add::<products::LimitsAnswer>,
+        add::<holds::NewHold>,
+        add::<holds::PlacedHold>,
+        add::<holds::HoldAnswer>,
+        add::<orders::NewOrder>,
+        add::<orders::OrderAnswer>,
+        add::<webhook::PaymentNews>,
+        add::<webhook::WebhookAnswer>,
+        add::<operators::NewProduct>,
+        add::<operators::StockChange>,
+        add::<operators::Suspension>,
+        add::<operators::Resumption>,
+        add::<ops::Health>,
+        add::<ErrorBody>,
+    ] {
+        add(&mut schemas);
+    }
+    schemas.into_iter().collect()
+}
+
 fn components() -> Value {
-    let schemas = ComponentsBuilder::new()
-        .schema_from::<products::ProductPage>()
-        .schema_from::<products::ProductAnswer>()
-        .schema_from::<products::LimitsAnswer>()
-        .schema_from::<holds::NewHold>()
-        .schema_from::<holds::PlacedHold>()
-        .schema_from::<holds::HoldAnswer>()
-        .schema_from::<orders::NewOrder>()
-        .schema_from::<orders::OrderAnswer>()
-        .schema_from::<webhook::PaymentNews>()
-        .schema_from::<webhook::WebhookAnswer>()
-        .schema_from::<operators::NewProduct>()
-        .schema_from::<operators::StockChange>()
-        .schema_from::<operators::Suspension>()
-        .schema_from::<operators::Resumption>()
-        .schema_from::<ops::Health>()
-        .schema_from::<ErrorBody>()
-        .build()
-        .schemas;
+    let schemas = schemas();
     let header = |name: &str, description: &str, schema: &Value| json!({"name": name, "in": "header", "required": false, "description": description, "schema": schema});
     let key = json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"});
     let request_id = json!({"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$"});
@@ -649,6 +661,15 @@ mod tests {
             DESCRIPTIONS.iter().map(|it| (it.path.to_owned(), it.method.to_owned())).collect();
         assert_eq!(routes, described);
         assert_eq!(described.len(), DESCRIPTIONS.len());
+    }
+
+    #[test]
+    fn a_success_has_the_status_that_the_table_of_routes_says() {
+        for description in DESCRIPTIONS {
+            let route = ROUTES.iter().find(|route| route.template == description.path).expect("a route");
+            let operation = route.operations.iter().find(|it| it.method == description.method).expect("an operation");
+            assert_eq!(operation.success, description.success.status, "{}", description.name);
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub(super) async fn add_product(mut call: Call) -> Result<Answer, Problem> {
     let product = new_product(&call.object().await?)?;
     let stock = product.stock;
     let reading = call.engine()?.add_product(product, call.deadline).await;
-    let reading = reading.map_err(|it| Problem::rejected(it, Named::InPath))?;
+    let reading = reading.map_err(|it| Problem::rejected(&it, Named::InPath))?;
     tracing::info!(product_id = reading.id.0, stock, "product added");
     Ok(ProductAnswer::answer(StatusCode::CREATED, reading))
 }
@@ -78,7 +78,7 @@ pub(super) async fn add_product(mut call: Call) -> Result<Answer, Problem> {
 pub(super) async fn restock(mut call: Call) -> Result<Answer, Problem> {
     let change = stock_change(&call.object().await?)?;
     let reading = call.engine()?.restock(call.product_id(), change, call.deadline).await;
-    let reading = reading.map_err(|it| Problem::rejected(it, Named::InPath))?;
+    let reading = reading.map_err(|it| Problem::rejected(&it, Named::InPath))?;
     tracing::info!(product_id = call.path_id, change, stock_available = reading.stock.stock_available, "restocked");
     Ok(ProductAnswer::answer(StatusCode::OK, reading))
 }
@@ -86,7 +86,7 @@ pub(super) async fn restock(mut call: Call) -> Result<Answer, Problem> {
 pub(super) async fn suspend(mut call: Call) -> Result<Answer, Problem> {
     let reason = reason(&call.object_or_nothing().await?)?;
     let reading = call.engine()?.suspend(call.product_id(), reason.clone(), call.deadline).await;
-    let reading = reading.map_err(|it| Problem::rejected(it, Named::InPath))?;
+    let reading = reading.map_err(|it| Problem::rejected(&it, Named::InPath))?;
     tracing::info!(product_id = call.path_id, reason, "product suspended");
     Ok(ProductAnswer::answer(StatusCode::OK, reading))
 }

@@ -40,18 +40,15 @@ pub(super) enum HealthStatus {
     CutOff,
 }
 
-#[expect(clippy::unused_async, reason = "every handler is async")]
 pub(super) async fn metrics(call: Call) -> Result<Answer, Problem> {
-    let text = call.shared.config.observer.metrics();
+    let text = call.shared.config.metrics.render();
     Ok(Answer::bytes(StatusCode::OK, METRICS_TYPE, Bytes::from(text)))
 }
 
-#[expect(clippy::unused_async, reason = "every handler is async")]
 pub(super) async fn healthz(_call: Call) -> Result<Answer, Problem> {
     Ok(health(HealthStatus::Alive))
 }
 
-#[expect(clippy::unused_async, reason = "every handler is async")]
 pub(super) async fn readyz(call: Call) -> Result<Answer, Problem> {
     Ok(health(readiness(&call.shared)))
 }

@@ -96,7 +96,7 @@ pub(super) async fn place(mut call: Call) -> Result<Answer, Problem> {
     let key = call.idempotency_key()?;
     let hold_id = json::id(object.get("hold_id")).map(HoldId).map_err(|problem| FieldErrors::of("hold_id", problem))?;
     let placed = call.engine()?.redeem_hold(hold_id, key, call.deadline).await;
-    let placed = placed.map_err(|it| Problem::rejected(it, Named::InBody))?;
+    let placed = placed.map_err(|it| Problem::rejected(&it, Named::InBody))?;
     let row = &placed.row;
     tracing::info!(
         order_id = row.id.0,
@@ -112,7 +112,7 @@ pub(super) async fn place(mut call: Call) -> Result<Answer, Problem> {
 
 pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
     let row = call.engine()?.order(call.order_id(), call.deadline).await;
-    let row = row.map_err(|it| Problem::rejected(it, Named::InPath))?.ok_or(Problem::NotFound)?;
+    let row = row.map_err(|it| Problem::rejected(&it, Named::InPath))?.ok_or(Problem::NotFound)?;
     Ok(Answer::json(StatusCode::OK, &OrderAnswer { data: Order::from(&row) }))
 }
 

@@ -131,7 +131,7 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
         .engine()?
         .products(after, limit + 1, call.deadline)
         .await
-        .map_err(|it| Problem::rejected(it, Named::InPath))?;
+        .map_err(|it| Problem::rejected(&it, Named::InPath))?;
     let more = readings.len() > limit as usize;
     readings.truncate(limit as usize);
     let next_after = readings.last().map(|last| last.id.0).filter(|_| more);
@@ -141,11 +141,10 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
 
 pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
     let reading = call.engine()?.product(call.product_id(), call.deadline).await;
-    let reading = reading.map_err(|it| Problem::rejected(it, Named::InPath))?.ok_or(Problem::NotFound)?;
+    let reading = reading.map_err(|it| Problem::rejected(&it, Named::InPath))?.ok_or(Problem::NotFound)?;
     Ok(ProductAnswer::answer(StatusCode::OK, reading))
 }
 
-#[expect(clippy::unused_async, reason = "every handler is async")]
 pub(super) async fn limits(call: Call) -> Result<Answer, Problem> {
     let Terms { hold_ttl_seconds, payment_window_seconds, max_qty_per_hold } = call.engine()?.terms();
     let data = Limits { hold_ttl_seconds, payment_window_seconds, max_qty_per_hold };

@@ -197,7 +197,7 @@ pub(super) fn path_id(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn headers(name: HeaderName, values: &[&[u8]]) -> HeaderMap {
+    fn headers(name: &HeaderName, values: &[&[u8]]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(name.clone(), HeaderValue::from_bytes(value).expect("a header"));
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn json_may_come_with_parameters() {
-        let check = |values: &[&[u8]]| is_json(&headers(header::CONTENT_TYPE, values));
+        let check = |values: &[&[u8]]| is_json(&headers(&header::CONTENT_TYPE, values));
         for good in ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/json;x=y"]
         {
             assert!(check(&[good.as_bytes()]), "{good}");
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_key_is_1_to_255_visible_characters_sent_once() {
-        let check = |values: &[&[u8]]| idempotency_key(&headers(IDEMPOTENCY_KEY, values));
+        let check = |values: &[&[u8]]| idempotency_key(&headers(&IDEMPOTENCY_KEY, values));
         assert_eq!(check(&[]), Ok(None));
         assert_eq!(check(&[b"k"]), Ok(Key::new(b"k").ok()));
         assert_eq!(check(&[&[b'~'; 255]]), Ok(Key::new(&[b'~'; 255]).ok()));
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_callers_request_id_is_kept_if_it_can_be() {
-        let check = |values: &[&[u8]]| request_id(&headers(X_REQUEST_ID, values));
+        let check = |values: &[&[u8]]| request_id(&headers(&X_REQUEST_ID, values));
         assert_eq!(check(&[b"caller-1"]), "caller-1");
         assert_eq!(check(&[&[b'x'; 64]]).len(), 64);
         for bad in [&[][..], &[&b""[..]], &[&[b'x'; 65][..]], &[b"two words"], &[b"a", b"b"], &[b"\xff"]] {

@@ -41,12 +41,19 @@ pub(super) struct Route {
 pub(super) struct Operation {
     pub(super) method: Method,
     pub(super) access: Access,
+    /// The status of its success.
+    pub(super) success: u16,
     pub(super) handler: Handler,
 }
 
 macro_rules! operation {
-    ($method:ident, $access:ident, $handler:path) => {
-        Operation { method: Method::$method, access: Access::$access, handler: |call| Box::pin($handler(call)) }
+    ($method:ident, $access:ident, $success:literal, $handler:path) => {
+        Operation {
+            method: Method::$method,
+            access: Access::$access,
+            success: $success,
+            handler: |call| Box::pin($handler(call)),
+        }
     };
 }
 
@@ -62,27 +69,27 @@ const fn ops(template: &'static str, operations: &'static [Operation]) -> Route 
 pub(super) static ROUTES: &[Route] = &[
     api(
         "/api/products",
-        &[operation!(GET, Storefront, products::list), operation!(POST, Operators, operators::add_product)],
+        &[operation!(GET, Storefront, 200, products::list), operation!(POST, Operators, 201, operators::add_product)],
     ),
-    api("/api/products/{id}", &[operation!(GET, Storefront, products::show)]),
-    api("/api/products/{id}/restock", &[operation!(POST, Operators, operators::restock)]),
-    api("/api/products/{id}/suspend", &[operation!(POST, Operators, operators::suspend)]),
-    api("/api/products/{id}/resume", &[operation!(POST, Operators, operators::resume)]),
-    api("/api/holds", &[operation!(POST, Storefront, holds::place)]),
+    api("/api/products/{id}", &[operation!(GET, Storefront, 200, products::show)]),
+    api("/api/products/{id}/restock", &[operation!(POST, Operators, 200, operators::restock)]),
+    api("/api/products/{id}/suspend", &[operation!(POST, Operators, 200, operators::suspend)]),
+    api("/api/products/{id}/resume", &[operation!(POST, Operators, 200, operators::resume)]),
+    api("/api/holds", &[operation!(POST, Storefront, 201, holds::place)]),
     api(
         "/api/holds/{id}",
-        &[operation!(GET, Storefront, holds::show), operation!(DELETE, Storefront, holds::give_back)],
+        &[operation!(GET, Storefront, 200, holds::show), operation!(DELETE, Storefront, 204, holds::give_back)],
     ),
-    api("/api/orders", &[operation!(POST, Storefront, orders::place)]),
-    api("/api/orders/{id}", &[operation!(GET, Storefront, orders::show)]),
-    api("/api/payments/webhook", &[operation!(POST, Anyone, webhook::take)]),
-    api("/api/limits", &[operation!(GET, Storefront, products::limits)]),
-    api("/openapi.json", &[operation!(GET, Anyone, openapi::show)]),
-    api("/docs", &[operation!(GET, Anyone, docs::page)]),
-    api("/docs/{*rest}", &[operation!(GET, Anyone, docs::file)]),
-    ops("/metrics", &[operation!(GET, Anyone, ops::metrics)]),
-    ops("/healthz", &[operation!(GET, Anyone, ops::healthz)]),
-    ops("/readyz", &[operation!(GET, Anyone, ops::readyz)]),
+    api("/api/orders", &[operation!(POST, Storefront, 201, orders::place)]),
+    api("/api/orders/{id}", &[operation!(GET, Storefront, 200, orders::show)]),
+    api("/api/payments/webhook", &[operation!(POST, Anyone, 200, webhook::take)]),
+    api("/api/limits", &[operation!(GET, Storefront, 200, products::limits)]),
+    api("/openapi.json", &[operation!(GET, Anyone, 200, openapi::show)]),
+    api("/docs", &[operation!(GET, Anyone, 200, docs::page)]),
+    api("/docs/{*rest}", &[operation!(GET, Anyone, 200, docs::file)]),
+    ops("/metrics", &[operation!(GET, Anyone, 200, ops::metrics)]),
+    ops("/healthz", &[operation!(GET, Anyone, 200, ops::healthz)]),
+    ops("/readyz", &[operation!(GET, Anyone, 200, ops::readyz)]),
 ];
 
 /// The table, ready to be searched.
@@ -108,6 +115,11 @@ impl Routes {
             router.insert(route.template, route)?;
         }
         Ok(Self { router, has_ops_listener, has_operators })
+    }
+
+    /// Every operation that this server has, with the template of its route.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &'static Operation)> {
+        ROUTES.iter().flat_map(|route| self.operations(route).map(|operation| (route.template, operation)))
     }
 
     /// The route of a path, if there is one on this listener.

@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::Config;
@@ -21,6 +22,7 @@ use super::docs::Docs;
 use super::routes::{Listener, Routes};
 use super::service;
 use crate::engine::Engine;
+use crate::telemetry::HttpMetrics;
 
 /// Connections that may wait to be accepted; a sale begins with all of them at once.
 const BACKLOG: u32 = 4096;
@@ -92,6 +94,9 @@ impl Server {
         let ops = ops_addr.map(listen).transpose()?;
         let (api_addr, ops_addr) = (api.local_addr()?, ops.as_ref().map(TcpListener::local_addr).transpose()?);
         let routes = Routes::new(ops.is_some(), config.admin_tokens.is_some()).map_err(io::Error::other)?;
+        for (template, operation) in routes.all() {
+            config.metrics.http.preset(template, operation.method.as_str(), operation.success);
+        }
         let (engine, draining) = (OnceLock::new(), AtomicBool::new(false));
         let shared = Arc::new(Shared { config, routes, docs: Docs::new(), engine, draining });
         Ok(Self { api, ops, api_addr, ops_addr, shared })
@@ -196,6 +201,7 @@ async fn serve_connection(stream: TcpStream, kind: Listener, shared: Arc<Shared>
         tracing::debug!(%error, "a connection is over before it began");
         return;
     }
+    let _open = Open::new(&shared.config.metrics.http);
     let spoken = Arc::new(AtomicBool::new(false));
     let service = {
         let spoken = Arc::clone(&spoken);
@@ -219,6 +225,22 @@ async fn serve_connection(stream: TcpStream, kind: Listener, shared: Arc<Shared>
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended with an error");
+    }
+}
+
+/// Counts a connection as open as long as it lives.
+struct Open(IntGauge);
+
+impl Open {
+    fn new(metrics: &HttpMetrics) -> Self {
+        metrics.connections.inc();
+        Self(metrics.connections.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

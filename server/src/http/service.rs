@@ -5,7 +5,6 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -15,16 +14,19 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::Answered;
 use super::access::Access;
 use super::answer::Answer;
 use super::errors::Problem;
 use super::request::{Body, Call, X_REQUEST_ID, request_id};
 use super::routes::{Listener, Operation, Route};
 use super::server::Shared;
+use crate::telemetry::HttpMetrics;
 
 /// The route of a path that has none.
 const UNMATCHED: &str = "unmatched";
+
+/// Counted as the status of an answer that nobody waited for.
+const CALLER_GONE: u16 = 499;
 
 /// Answers one request, whatever happens.
 pub(super) async fn answer(
@@ -39,11 +41,11 @@ pub(super) async fn answer(
     let request_id = request_id(&head.headers);
     let found = shared.routes.find(listener, head.uri.path());
     let route = found.as_ref().map(|found| found.route);
-    let mut record = Record::new(&shared, route, &head.method, begun);
+    let mut record = Record::new(&shared.config.metrics.http, route, &head.method, begun);
     let span = tracing::info_span!(
         "request",
-        method = record.answered.method,
-        route = record.answered.route,
+        method = record.method,
+        route = record.route,
         request_id = request_id.to_str().unwrap_or_default(),
         status = tracing::field::Empty,
     );
@@ -66,7 +68,7 @@ pub(super) async fn answer(
     };
     let status = answer.status().as_u16();
     span.record("status", status);
-    record.finish(status);
+    record.status = status;
     let mut response = answer.into_response(to_head);
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response
@@ -97,33 +99,32 @@ fn refuse(problem: &Problem) -> Answer {
     problem.answer()
 }
 
-/// Tells the observer once, even if the caller goes away and this is dropped half-way.
+/// Counts a request once, even if the caller goes away and this is dropped half-way.
 struct Record {
-    shared: Arc<Shared>,
+    metrics: HttpMetrics,
+    route: &'static str,
+    method: &'static str,
     begun: Instant,
-    answered: Answered,
+    status: u16,
 }
 
 impl Record {
-    fn new(shared: &Arc<Shared>, route: Option<&'static Route>, method: &Method, begun: Instant) -> Self {
-        let answered = Answered {
+    fn new(metrics: &HttpMetrics, route: Option<&'static Route>, method: &Method, begun: Instant) -> Self {
+        metrics.in_flight.inc();
+        Self {
+            metrics: metrics.clone(),
             route: route.map_or(UNMATCHED, |route| route.template),
             method: method_label(method),
-            status: Answered::CALLER_GONE,
-            duration: Duration::ZERO,
-        };
-        Self { shared: Arc::clone(shared), begun, answered }
-    }
-
-    fn finish(&mut self, status: u16) {
-        self.answered.status = status;
+            begun,
+            status: CALLER_GONE,
+        }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.answered.duration = self.begun.elapsed();
-        self.shared.config.observer.answered(&self.answered);
+        self.metrics.in_flight.dec();
+        self.metrics.answered(self.route, self.method, self.status, self.begun.elapsed());
     }
 }
 

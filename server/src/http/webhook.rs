@@ -16,7 +16,7 @@ use super::answer::Answer;
 use super::errors::{FieldErrors, Named, Problem};
 use super::json::{self, Json, Object};
 use super::request::Call;
-use crate::engine::Payment;
+use crate::engine::{Payment, Rejection};
 
 /// News of a payment. `order_id` and `status` may come inside `data` instead.
 #[derive(ToSchema)]
@@ -109,7 +109,7 @@ async fn take_event(call: &mut Call) -> Result<(), Problem> {
     };
     let News { order_id, order_field, status } = news(&object)?;
     let engine = call.engine()?;
-    let rejected = |rejection| Problem::rejected(rejection, Named::InBody);
+    let rejected = |rejection: Rejection| Problem::rejected(&rejection, Named::InBody);
     if !engine.knows_order(order_id, call.deadline).await.map_err(rejected)? {
         tracing::info!(payment_key = %key, order_id = order_id.0, outcome = "order_unknown", "payment event refused");
         return Err(FieldErrors::of(order_field, "is unknown").into());
