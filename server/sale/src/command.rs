@@ -9,9 +9,9 @@ use crate::values::{HoldId, Key, OrderId, ProductId, Quantity, Timestamp};
 /// The settings that the rules depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// How long a hold lives, in seconds.
+    /// How long a hold lives, in seconds, from 1 up.
     pub hold_ttl_seconds: u32,
-    /// How long an order waits for its payment, in seconds.
+    /// How long an order waits for its payment, in seconds, from 1 up.
     pub payment_window_seconds: u32,
     /// The most units of one hold.
     pub max_qty_per_hold: u32,

@@ -1,17 +1,20 @@
 //! The decisions: each command is checked whole, then changes rows whole.
 //!
-//! Every step ends with the invariants held against what it changed (double entry): holds and orders
-//! say how many units they took or gave, and counters and movement must say the same. Keeps I1 on the
-//! product, I2 and I3 for the step, I4 and I5 by status, I6 by construction.
+//! What belongs here: one function a command, its refusals in order of precedence. What does not: how
+//! units move (`units`), how rows are written (`books`). Every step ends with the invariants held against
+//! what it changed (`check`). Keeps I4 and I5: the status of a hold or an order says what it still can become.
 
+use crate::books::Books;
+use crate::check::{check_counters, check_step, not_locked};
 use crate::command::{Command, NextDue, Outcome, Refusal, Terms};
 use crate::invariant::{Breach, Invariant};
 use crate::rows::{
-    Hold, HoldStatus, Movement, MovementKind, Order, OrderStatus, PaymentEffect, PaymentEvent, PaymentStatus, Product,
-    ProductStatus, ReleaseReason,
+    Hold, HoldStatus, MovementKind, Order, OrderStatus, PaymentEffect, PaymentEvent, PaymentStatus, ProductStatus,
+    ReleaseReason,
 };
-use crate::state::{Books, Changes, Due, State};
-use crate::values::{HoldId, Key, MAX_STOCK, OrderId, ProductId, Quantity};
+use crate::state::{Changes, Due, State};
+use crate::units::{Room, expire_oldest, make_room, move_units};
+use crate::values::{HoldId, Key, MAX_STOCK, OrderId, ProductId, Quantity, Timestamp};
 
 /// What a batch decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +46,6 @@ pub fn decide(state: State, commands: &[Command], terms: &Terms) -> Result<Decis
 
 fn step(books: &mut Books, command: &Command, terms: &Terms) -> Result<Outcome, Breach> {
     books.begin_step();
-    let movements_before = books.movements.len();
     let outcome = match command {
         Command::PlaceHold { hold_id, product_id, quantity, key } => {
             place_hold(books, *hold_id, *product_id, *quantity, key.as_ref(), terms)
@@ -59,7 +61,7 @@ fn step(books: &mut Books, command: &Command, terms: &Terms) -> Result<Outcome, 
         }
         Command::Resume { product_id } => Ok(set_status(books, *product_id, &ProductStatus::OnSale)),
     }?;
-    check_step(books, movements_before)?;
+    check_step(books)?;
     Ok(outcome)
 }
 
@@ -71,6 +73,9 @@ fn place_hold(
     key: Option<&Key>,
     terms: &Terms,
 ) -> Result<Outcome, Breach> {
+    let Some(product) = books.state.products.get(&product_id) else {
+        return Ok(Outcome::Refused(Refusal::ProductUnknown));
+    };
     let known = key.and_then(|key| books.state.hold_keys.get(key)).and_then(|id| books.state.holds.get(id));
     if let Some(hold) = known {
         let same = hold.product_id == product_id && hold.quantity == quantity;
@@ -80,9 +85,6 @@ fn place_hold(
             Outcome::Refused(Refusal::KeyReused)
         });
     }
-    let Some(product) = books.state.products.get(&product_id) else {
-        return Ok(Outcome::Refused(Refusal::ProductUnknown));
-    };
     if quantity.get() > terms.max_qty_per_hold {
         return Ok(Outcome::Refused(Refusal::QuantityOverLimit { limit: terms.max_qty_per_hold }));
     }
@@ -140,6 +142,9 @@ fn redeem_hold(
     key: Option<&Key>,
     terms: &Terms,
 ) -> Result<Outcome, Breach> {
+    let Some(hold) = books.state.holds.get(&hold_id) else {
+        return Ok(Outcome::Refused(Refusal::HoldUnknown));
+    };
     let known = key.and_then(|key| books.state.order_keys.get(key)).and_then(|id| books.state.orders.get(id));
     if let Some(order) = known {
         return Ok(if order.hold_id == hold_id {
@@ -148,9 +153,6 @@ fn redeem_hold(
             Outcome::Refused(Refusal::KeyReused)
         });
     }
-    let Some(hold) = books.state.holds.get(&hold_id) else {
-        return Ok(Outcome::Refused(Refusal::HoldUnknown));
-    };
     let (product_id, quantity) = (hold.product_id, hold.quantity);
     let now = books.now_of(product_id);
     match hold.status {
@@ -165,7 +167,8 @@ fn redeem_hold(
         HoldStatus::Active => {}
     }
     let Some(product) = books.state.products.get(&product_id) else {
-        return Ok(Outcome::Refused(Refusal::ProductUnknown));
+        // A hold names a product, so this is a batch that locked the wrong one.
+        return Err(not_locked(product_id));
     };
     let Some(total_amount) = product.price.times(quantity) else {
         return Err(Breach {
@@ -197,6 +200,12 @@ fn settle_payment(books: &mut Books, key: &Key, order_id: OrderId, status: Payme
     let Some(order) = books.state.orders.get(&order_id) else {
         return Ok(Outcome::Refused(Refusal::OrderUnknown));
     };
+    // First, because final news of the same key does not make this delivery another content.
+    if status == PaymentStatus::Pending
+        && let Some(event) = books.state.pending_payments.get(&(key.clone(), order_id))
+    {
+        return Ok(Outcome::PaymentTaken { event: event.clone(), repeated: true });
+    }
     if let Some(event) = books.state.payments.get(key) {
         return Ok(if event.order_id == order_id && event.status == status {
             Outcome::PaymentTaken { event: event.clone(), repeated: true }
@@ -204,12 +213,8 @@ fn settle_payment(books: &mut Books, key: &Key, order_id: OrderId, status: Payme
             Outcome::Refused(Refusal::PaymentKeyConflict)
         });
     }
-    if status == PaymentStatus::Pending
-        && let Some(event) = books.state.pending_payments.get(&(key.clone(), order_id))
-    {
-        return Ok(Outcome::PaymentTaken { event: event.clone(), repeated: true });
-    }
-    let now = books.now_of(order.product_id);
+    let product_id = order.product_id;
+    let now = books.now_of(product_id);
     let effect = match (status, order.status) {
         (PaymentStatus::Success, OrderStatus::PendingPayment) => PaymentEffect::Paid,
         (PaymentStatus::Failure, OrderStatus::PendingPayment) => PaymentEffect::Cancelled,
@@ -224,7 +229,7 @@ fn settle_payment(books: &mut Books, key: &Key, order_id: OrderId, status: Payme
         PaymentEffect::NoEffect | PaymentEffect::RefundRequired => {}
     }
     let event = PaymentEvent { key: key.clone(), order_id, status, effect, received_at: now };
-    books.record_payment(event.clone());
+    books.record_payment(product_id, event.clone());
     Ok(Outcome::PaymentTaken { event, repeated: false })
 }
 
@@ -238,11 +243,9 @@ fn expire_holds(books: &mut Books, product_id: ProductId) -> Result<Outcome, Bre
         holds += 1;
         units += released;
     }
-    Ok(Outcome::HoldsExpired {
-        holds,
-        units,
-        next: next_due(books, product_id, books.state.due_holds.get(&product_id)),
-    })
+    let due = books.state.due_holds.get(&product_id);
+    let next = next_due(books, product_id, due, books.next_new_hold_deadline(product_id));
+    Ok(Outcome::HoldsExpired { holds, units, next })
 }
 
 fn cancel_unpaid_orders(books: &mut Books, product_id: ProductId) -> Result<Outcome, Breach> {
@@ -264,7 +267,9 @@ fn cancel_unpaid_orders(books: &mut Books, product_id: ProductId) -> Result<Outc
             orders.push(order_id);
         }
     }
-    Ok(Outcome::OrdersCancelled { orders, next: next_due(books, product_id, books.state.due_orders.get(&product_id)) })
+    let due = books.state.due_orders.get(&product_id);
+    let next = next_due(books, product_id, due, books.next_new_payment_deadline(product_id));
+    Ok(Outcome::OrdersCancelled { orders, next })
 }
 
 fn restock(books: &mut Books, product_id: ProductId, change: i64) -> Result<Outcome, Breach> {
@@ -282,7 +287,7 @@ fn restock(books: &mut Books, product_id: ProductId, change: i64) -> Result<Outc
             Room::Unsure => return Ok(Outcome::Deferred),
         }
     }
-    books.stocked_change += change;
+    books.step.stocked_change += change;
     move_units(books, product_id, MovementKind::Restocked, change, 0, None, None)?;
     Ok(product_changed(books, product_id))
 }
@@ -317,8 +322,10 @@ fn product_changed(books: &Books, product_id: ProductId) -> Outcome {
 fn cancel_order(books: &mut Books, order_id: OrderId, reason: ReleaseReason) -> Result<(), Breach> {
     let Some(order) = books.state.orders.get(&order_id) else { return Ok(()) };
     let (hold_id, product_id, quantity) = (order.hold_id, order.product_id, order.quantity);
-    let redeemed = HoldStatus::Redeemed { order_id };
-    if books.state.holds.get(&hold_id).map(|hold| hold.status) != Some(redeemed) {
+    let redeemed_by_it = books.state.holds.get(&hold_id).is_some_and(|hold| {
+        hold.status == HoldStatus::Redeemed { order_id } && hold.product_id == product_id && hold.quantity == quantity
+    });
+    if !redeemed_by_it {
         return Err(Breach {
             product_id,
             invariant: Invariant::HoldUsedOnce,
@@ -335,162 +342,19 @@ fn cancel_order(books: &mut Books, order_id: OrderId, reason: ReleaseReason) -> 
     move_units(books, product_id, kind, quantity.signed(), 0, Some(hold_id), Some(order_id))
 }
 
-enum Room {
-    /// So many units are free.
-    Made,
-    /// They are not, even if every due hold is counted as gone.
-    Short { available: u64 },
-    /// They may be once more due holds are loaded; those at hand are released.
-    Unsure,
-}
-
-/// Sees to it that `units` are free: a hold past its deadline keeps none (I8). Only as many due holds
-/// are released as it takes, and none if that would not be enough.
-fn make_room(books: &mut Books, product_id: ProductId, units: u64) -> Result<Room, Breach> {
-    let free = |books: &Books| books.state.products.get(&product_id).map_or(0, Product::free);
-    if free(books) >= units {
-        return Ok(Room::Made);
-    }
-    let (due_units, more) = due_units(books, product_id);
-    let available = free(books).saturating_add(due_units);
-    if available < units && !more {
-        return Ok(Room::Short { available });
-    }
-    while free(books) < units {
-        if expire_oldest(books, product_id)?.is_none() {
-            return Ok(Room::Unsure);
-        }
-    }
-    Ok(Room::Made)
-}
-
-fn due_units(books: &Books, product_id: ProductId) -> (u64, bool) {
-    let Some(due) = books.state.due_holds.get(&product_id) else { return (0, false) };
-    let now = books.now_of(product_id);
-    let holds = due.ids.iter().filter_map(|id| books.state.holds.get(id)).filter(|hold| hold.is_due(now));
-    (holds.map(|hold| hold.quantity.units()).sum(), due.more)
-}
-
-/// Releases the oldest due hold and says how many units it kept; `None` if there is none at hand.
-fn expire_oldest(books: &mut Books, product_id: ProductId) -> Result<Option<u64>, Breach> {
-    let now = books.now_of(product_id);
-    loop {
-        let Some(hold_id) = books.state.due_holds.get_mut(&product_id).and_then(|due| due.ids.pop_front()) else {
-            return Ok(None);
-        };
-        let Some(hold) = books.state.holds.get(&hold_id).filter(|hold| hold.is_due(now)) else { continue };
-        let (quantity, at) = (hold.quantity, hold.expires_at);
-        books.set_hold_status(hold_id, HoldStatus::Released { at, reason: ReleaseReason::Expired, order_id: None });
-        move_units(books, product_id, MovementKind::HoldExpired, 0, -quantity.signed(), Some(hold_id), None)?;
-        return Ok(Some(quantity.units()));
-    }
-}
-
-fn next_due<Id>(books: &Books, product_id: ProductId, due: Option<&Due<Id>>) -> NextDue {
-    match due {
-        Some(due) if due.more => NextDue::Now,
-        Some(Due { next_deadline: Some(deadline), .. }) => {
-            NextDue::At { deadline: *deadline, now: books.now_of(product_id) }
-        }
-        Some(_) | None => NextDue::Never,
-    }
-}
-
-/// Writes one movement and its counters. Nothing else changes a counter.
-fn move_units(
-    books: &mut Books,
+/// When there is work again. The loaded deadline does not know of the rows that this batch makes.
+fn next_due<Id>(
+    books: &Books,
     product_id: ProductId,
-    kind: MovementKind,
-    available_change: i64,
-    reserved_change: i64,
-    hold_id: Option<HoldId>,
-    order_id: Option<OrderId>,
-) -> Result<(), Breach> {
-    let now = books.now_of(product_id);
-    let Some(product) = books.product_mut(product_id) else {
-        return Err(Breach {
-            product_id,
-            invariant: Invariant::UnitsConserved,
-            detail: "its units were to move, but its row is not locked".to_owned(),
-        });
-    };
-    let available = product.stock_available.checked_add_signed(available_change);
-    let reserved = product.stock_reserved.checked_add_signed(reserved_change);
-    let (Some(available), Some(reserved)) = (available, reserved) else {
-        return Err(Breach {
-            product_id,
-            invariant: Invariant::CountersInRange,
-            detail: format!(
-                "stock_available {} {available_change:+}, stock_reserved {} {reserved_change:+}",
-                product.stock_available, product.stock_reserved
-            ),
-        });
-    };
-    product.stock_available = available;
-    product.stock_reserved = reserved;
-    product.movement_seq += 1;
-    product.updated_at = now;
-    let movement = Movement {
-        product_id,
-        seq: product.movement_seq,
-        kind,
-        available_change,
-        reserved_change,
-        stock_available: available,
-        stock_reserved: reserved,
-        hold_id,
-        order_id,
-        at: now,
-    };
-    check_counters(product)?;
-    books.movements.push(movement);
-    Ok(())
-}
-
-fn check_counters(product: &Product) -> Result<(), Breach> {
-    if product.stock_reserved <= product.stock_available {
-        return Ok(());
+    due: Option<&Due<Id>>,
+    new_deadline: Option<Timestamp>,
+) -> NextDue {
+    if due.is_some_and(|due| due.more) {
+        return NextDue::Now;
     }
-    Err(Breach {
-        product_id: product.id,
-        invariant: Invariant::CountersInRange,
-        detail: format!(
-            "stock_reserved {} is more than stock_available {}",
-            product.stock_reserved, product.stock_available
-        ),
-    })
-}
-
-/// Holds what the step did to holds and orders against what its movements did to the counters.
-fn check_step(books: &Books, movements_before: usize) -> Result<(), Breach> {
-    let movements = books.movements.get(movements_before..).unwrap_or_default();
-    let reserved: i64 = movements.iter().map(|movement| movement.reserved_change).sum();
-    let available: i64 = movements.iter().map(|movement| movement.available_change).sum();
-    let breach = |invariant, detail| {
-        let product_id = books.touched().iter().next().copied().unwrap_or(ProductId(0));
-        Err(Breach { product_id, invariant, detail })
-    };
-    if reserved != books.held_change {
-        let detail = format!("active holds changed by {:+} units, stock_reserved by {reserved:+}", books.held_change);
-        return breach(Invariant::ReservedIsHeld, detail);
+    let loaded = due.and_then(|due| due.next_deadline);
+    match loaded.into_iter().chain(new_deadline).min() {
+        Some(deadline) => NextDue::At { deadline, now: books.now_of(product_id) },
+        None => NextDue::Never,
     }
-    if available + books.sold_change != books.stocked_change {
-        let detail = format!(
-            "stocked {:+}, sold {:+} units, but stock_available changed by {available:+}",
-            books.stocked_change, books.sold_change
-        );
-        return breach(Invariant::UnitsConserved, detail);
-    }
-    for product in books.touched().iter().filter_map(|id| books.state.products.get(id)) {
-        let last = movements.iter().rev().find(|movement| movement.product_id == product.id);
-        let chained = last.is_none_or(|last| {
-            last.seq == product.movement_seq
-                && last.stock_available == product.stock_available
-                && last.stock_reserved == product.stock_reserved
-        });
-        if !chained {
-            return breach(Invariant::LedgerChained, "its last movement does not end at its counters".to_owned());
-        }
-    }
-    Ok(())
 }

@@ -13,12 +13,15 @@
 //!
 //! The invariants are named in [`Invariant`]; a broken one is a [`Breach`], never a refusal.
 
+mod books;
+mod check;
 mod command;
 mod decide;
 mod invariant;
 mod needs;
 mod rows;
 mod state;
+mod units;
 mod values;
 
 pub use command::{Command, NextDue, Outcome, Refusal, Terms};

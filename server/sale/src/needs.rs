@@ -16,7 +16,8 @@ pub const DUE_PER_SHORTAGE: u64 = 2_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Products to lock, with the units that the batch wants of each: where fewer are free, due holds
-    /// are loaded too, as many as the shortage, at most [`DUE_PER_SHORTAGE`].
+    /// are loaded too, oldest deadline first, until their units make up the shortage, at most
+    /// [`DUE_PER_SHORTAGE`] rows. Due is what the product's clock says, which is never before its `updated_at`.
     pub products: BTreeMap<ProductId, u64>,
     /// Holds by id.
     pub holds: BTreeSet<HoldId>,
@@ -28,7 +29,8 @@ pub struct Needs {
     pub order_keys: BTreeSet<Key>,
     /// Keys of payment events that may exist.
     pub payment_keys: BTreeSet<Key>,
-    /// Products whose due holds are wanted, up to [`DUE_PER_COMMAND`], and the deadline after those.
+    /// Products whose due holds are wanted, up to [`DUE_PER_COMMAND`] rows, and the deadline after those.
+    /// Where units are short too, the longer of the two lists is loaded.
     pub expire: BTreeSet<ProductId>,
     /// Products whose overdue orders are wanted, likewise, each with its hold.
     pub cancel: BTreeSet<ProductId>,

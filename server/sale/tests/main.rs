@@ -1,0 +1,16 @@
+//! The rules of a sale, tested from outside: tables of cases, and properties over random sequences.
+//!
+//! What belongs here: everything that the public interface can show. What does not: the checks of a
+//! step, which no good state can make fail; their tests stand beside them in `src/check.rs`.
+
+mod audit;
+mod breaches;
+mod commands;
+mod database;
+mod driver;
+mod naive;
+mod needs;
+mod properties;
+mod refusals;
+mod successes;
+mod world;
