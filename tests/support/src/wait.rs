@@ -3,7 +3,7 @@
 //! What does not belong here: a sleep that hopes. The one pause here is between two looks.
 
 use std::fmt::Display;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long a condition may take to come true: far longer than it ever needs, so that only a condition
 /// that never does fails a test.
@@ -27,6 +27,17 @@ pub fn eventually<T, S: Display>(what: &str, mut look: impl AsyncFnMut() -> Resu
         };
         let answer = tokio::time::timeout(LIMIT, looks).await;
         answer.unwrap_or_else(|_| panic!("{caller}: not within {} s: {what}; last: {last}", LIMIT.as_secs()))
+    }
+}
+
+/// Waits until the clock of this machine, which is that of all databases here, is `before` ahead of
+/// `moment`, or past it.
+pub async fn clock_is(before: Duration, moment: SystemTime) {
+    let left = moment.checked_sub(before).and_then(|moment| moment.duration_since(SystemTime::now()).ok());
+    tokio::time::sleep(left.unwrap_or_default()).await;
+    // The runtime's clock may be ahead of the machine's.
+    while SystemTime::now() + before < moment {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
