@@ -1,1 +1,6 @@
+//! The load-test harness of Holdfast: what proves, from outside, that a sale did not oversell.
+//!
+//! What does not belong here: anything of the service's own code. The harness restates the rules,
+//! so that a bug in one cannot hide in the other.
 
+pub mod rig;

@@ -1,19 +1,88 @@
-//! The only room with SQL in it: the rows of a sale in MySQL or MariaDB ([`mysql`]) and in SQLite
-//! ([`sqlite`]), behind one small trait.
+//! The only room with SQL in it: the rows of a sale in MySQL or MariaDB and in SQLite, behind one
+//! small trait.
 //!
 //! What belongs here: statements, connections, the classification of database errors. What does not:
 //! rules (those are in `sale`), retries, queues (those are in `engine`). The trait speaks in batches.
 //!
 //! Keeps I7 (a commit that was answered is durable) with the database's own durability, and backs
 //! I1, I4, I5 and I6 with constraints that refuse what the rules should never ask for.
+//!
+//! Inside: `mysql` and `sqlite` know their connections, errors and settings, and `dialect` the few
+//! words in which the two databases differ. All else is written once, over a `session::Session`:
+//! `statements` makes the text, `rows` reads what comes back, `writer` is the transaction of a batch,
+//! `sql` is the [`Store`]. Every statement is text made from integers and hexadecimal literals; no
+//! caller's text is ever part of it. That lets a whole transaction travel in two packets.
 
-use std::collections::{HashMap, HashSet};
+mod admin;
+mod audit;
+mod dialect;
+mod error;
+mod migrate;
+mod mysql;
+mod readers;
+mod readings;
+mod rows;
+mod session;
+mod sql;
+mod sqlite;
+mod statements;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sale::{
-    Breach, Changes, Hold, HoldId, Key, Money, Needs, Order, OrderId, ProductId, ProductStatus, State, Timestamp,
+use sale::{Breach, Changes, Hold, HoldId, Key, Needs, Order, OrderId, ProductId, Timestamp};
+
+pub use error::{Conflict, Fault, StoreError};
+pub use readings::{
+    AuditReport, Description, Loaded, NewProduct, Overdue, ProductReading, ReconcileMark, Refund, Sequence, Stock,
+    Stocks, Written,
 };
+
+/// How to open a store.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenOptions {
+    /// The most connections that read at the same time.
+    pub readers: usize,
+    /// SQLite: whether a file that is not there is made. Otherwise that is an error.
+    pub create_file: bool,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { readers: 4, create_file: true }
+    }
+}
+
+/// Opens the store of `url`: `sqlite:PATH`, or `mysql://user:password@host:port/name` (`mariadb://` is
+/// the same; TLS by `?ssl-mode=VERIFY_CA&ssl-ca=FILE`).
+///
+/// Nothing is connected yet: a database that is not there shows with the first call.
+///
+/// # Errors
+/// [`Fault::Refused`] if the URL is not one of these, for people.
+#[expect(clippy::unused_async, reason = "that connecting is put off is not for callers to rely on")]
+pub async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
+    if let Some(path) = sqlite_path(url)? {
+        let backend = sqlite::Sqlite::new(path, options.create_file);
+        return Ok(Arc::new(sql::SqlStore::new(backend, options.readers)));
+    }
+    let backend = mysql::MySql::new(url)?;
+    Ok(Arc::new(sql::SqlStore::new(backend, options.readers)))
+}
+
+/// The file of an SQLite `url`; `None` if it is a URL of another kind.
+///
+/// # Errors
+/// [`Fault::Refused`] if it is an SQLite URL without a file.
+pub fn sqlite_path(url: &str) -> Result<Option<PathBuf>, StoreError> {
+    sqlite::path_of(url)
+}
 
 /// Names one transaction of the engine; the row of this id says that it was committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -186,212 +255,4 @@ pub trait Store: Send + Sync + 'static {
 
     /// Closes the connections.
     async fn close(&self);
-}
-
-/// What [`Writer::load`] found, and how long it took.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The locked rows and the clock.
-    pub state: State,
-    /// How long the product locks took.
-    pub lock_wait: Duration,
-    /// How long the rest of the loading took.
-    pub load: Duration,
-}
-
-/// How long the parts of [`Writer::commit`] took. Where both go in one packet, all is `commit`.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Written {
-    /// Writing the rows.
-    pub write: Duration,
-    /// The commit itself.
-    pub commit: Duration,
-}
-
-/// A counter that ids are taken from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Sequence {
-    /// Of holds.
-    Holds,
-    /// Of orders.
-    Orders,
-    /// Of batches.
-    Batches,
-}
-
-/// A product to be made.
-#[derive(Clone, Debug)]
-pub struct NewProduct {
-    /// 1 to 255 characters.
-    pub name: String,
-    /// Up to 2,000 characters.
-    pub description: String,
-    /// Of one unit.
-    pub price: Money,
-    /// Physical units.
-    pub stock: u64,
-}
-
-/// What describes a product and hardly ever changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Description {
-    /// For people.
-    pub name: String,
-    /// For people.
-    pub description: String,
-    /// Of one unit.
-    pub price: Money,
-    /// When the product was made.
-    pub created_at: Timestamp,
-}
-
-/// The stock of a product at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stock {
-    /// Whether it takes new holds.
-    pub status: ProductStatus,
-    /// As stored.
-    pub stock_available: u64,
-    /// As stored; includes `due_units`.
-    pub stock_reserved: u64,
-    /// Units of active holds whose deadline has come: they are free.
-    pub due_units: u64,
-    /// When the row last changed.
-    pub updated_at: Timestamp,
-}
-
-impl Stock {
-    /// Units that live holds keep.
-    pub fn reserved(&self) -> u64 {
-        self.stock_reserved.saturating_sub(self.due_units)
-    }
-
-    /// Units that a new hold may take (I8).
-    pub fn free(&self) -> u64 {
-        self.stock_available.saturating_sub(self.reserved())
-    }
-}
-
-/// What [`Store::stocks`] read.
-#[derive(Clone, Debug, Default)]
-pub struct Stocks {
-    /// The known products.
-    pub stocks: HashMap<ProductId, Stock>,
-    /// The keys that have made a hold.
-    pub known_keys: HashSet<Key>,
-}
-
-/// A product as it is shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProductReading {
-    /// Names it.
-    pub id: ProductId,
-    /// What describes it.
-    pub description: Description,
-    /// Its stock.
-    pub stock: Stock,
-}
-
-/// What [`Store::overdue`] found.
-#[derive(Clone, Debug, Default)]
-pub struct Overdue {
-    /// Products with holds past their deadline.
-    pub holds: Vec<ProductId>,
-    /// Products with unpaid orders past their payment window.
-    pub orders: Vec<ProductId>,
-}
-
-/// A payment that was taken for a cancelled order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refund {
-    /// Names the payment event.
-    pub key: Key,
-    /// The cancelled order.
-    pub order_id: OrderId,
-    /// What was paid.
-    pub amount: Money,
-    /// When the event came.
-    pub received_at: Timestamp,
-}
-
-/// What an audit found.
-#[derive(Clone, Debug, Default)]
-pub struct AuditReport {
-    /// How many products were checked.
-    pub products: u64,
-    /// How many holds.
-    pub holds: u64,
-    /// How many orders.
-    pub orders: u64,
-    /// How many payment events.
-    pub payment_events: u64,
-    /// How many movements.
-    pub movements: u64,
-    /// What is broken, by product.
-    pub breaches: Vec<Breach>,
-    /// What must be paid back; no breach.
-    pub refunds: Vec<Refund>,
-}
-
-/// Up to where the reconciler has looked.
-#[derive(Clone, Debug, Default)]
-pub struct ReconcileMark {
-    /// The last movement seen of each product.
-    pub seen: HashMap<ProductId, (u64, Timestamp)>,
-}
-
-/// A database error, classified by what to do about it.
-#[derive(Debug, thiserror::Error)]
-#[error("{fault}: {source}")]
-pub struct StoreError {
-    /// What to do about it.
-    pub fault: Fault,
-    /// What the database said.
-    #[source]
-    pub source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-/// What a database error means for the transaction it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Fault {
-    /// Rolled back by a passing conflict: run it again.
-    #[error("the transaction was rolled back ({})", .0.name())]
-    Retry(Conflict),
-    /// The connection broke, or its server cannot write: nothing was changed; run it again on another one.
-    #[error("the connection is of no use")]
-    Disconnected,
-    /// The commit was sent and its answer never came: perhaps it happened.
-    #[error("the outcome of the commit is unknown")]
-    OutcomeUnknown,
-    /// A transaction with this batch id was committed before.
-    #[error("this batch was committed before")]
-    BatchExists,
-    /// It would fail the same way again: a constraint, a value out of range, a broken statement.
-    #[error("the database refused it")]
-    Refused,
-}
-
-/// A passing conflict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Conflict {
-    /// Locks in a circle, or a certification conflict of a cluster (1213).
-    Deadlock,
-    /// A product stayed locked for longer than the lock wait (1205), or SQLite's file did.
-    LockTimeout,
-    /// A row changed since it was read (1020).
-    RowChanged,
-    /// Another transaction wrote the same idempotency key (1062).
-    DuplicateKey,
-}
-
-impl Conflict {
-    /// The name in metrics and logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Deadlock => "deadlock",
-            Self::LockTimeout => "lock_timeout",
-            Self::RowChanged => "row_changed",
-            Self::DuplicateKey => "duplicate_key",
-        }
-    }
 }

@@ -1,0 +1,124 @@
+//! Reads that share one query: all requests that wait for the next round are answered by it.
+//!
+//! A round begins after each of its requests came, so that a read never shows less than what was
+//! answered before it was asked. A request that finds no round under way waits for nobody.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::health::Health;
+use crate::store::StoreError;
+
+/// The most keys of one query.
+const KEYS_PER_ROUND: usize = 500;
+/// The most rounds of one kind under way at once: the next round need not wait for a slow one.
+const ROUNDS_IN_FLIGHT: usize = 2;
+/// How long a round may take.
+const ROUND_TIMEOUT: Duration = Duration::from_secs(5);
+
+type Found<V> = Result<Option<V>, ReadFailed>;
+
+/// A read had no answer from the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReadFailed;
+
+/// One kind of read, coalesced.
+#[derive(Debug)]
+pub(super) struct Coalescer<K, V> {
+    requests: mpsc::UnboundedSender<(K, oneshot::Sender<Found<V>>)>,
+}
+
+impl<K, V> Coalescer<K, V>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    V: Clone + Send + 'static,
+{
+    /// Serves reads with `load`, which answers for all keys of a round at once and leaves unknown ones
+    /// out. Ends when the last handle is dropped.
+    pub(super) fn start<F, R>(health: Arc<Health>, load: F) -> Self
+    where
+        F: Fn(Vec<K>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<HashMap<K, V>, StoreError>> + Send + 'static,
+    {
+        let (requests, incoming) = mpsc::unbounded_channel();
+        tokio::spawn(serve(incoming, Arc::new(load), health));
+        Self { requests }
+    }
+
+    /// The value of `key`, as of a moment after this call; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the database did not answer.
+    pub(super) async fn get(&self, key: K) -> Found<V> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send((key, reply)).map_err(|_| ReadFailed)?;
+        answer.await.map_err(|_| ReadFailed)?
+    }
+}
+
+async fn serve<K, V, F, R>(
+    mut incoming: mpsc::UnboundedReceiver<(K, oneshot::Sender<Found<V>>)>,
+    load: Arc<F>,
+    health: Arc<Health>,
+) where
+    K: Clone + Eq + Hash + Send + 'static,
+    V: Clone + Send + 'static,
+    F: Fn(Vec<K>) -> R + Send + Sync + 'static,
+    R: Future<Output = Result<HashMap<K, V>, StoreError>> + Send + 'static,
+{
+    let mut rounds = JoinSet::new();
+    let mut requests = Vec::new();
+    loop {
+        if rounds.len() >= ROUNDS_IN_FLIGHT {
+            let _ = rounds.join_next().await;
+            continue;
+        }
+        if incoming.recv_many(&mut requests, KEYS_PER_ROUND).await == 0 {
+            return;
+        }
+        let mut waiting: HashMap<K, Vec<oneshot::Sender<Found<V>>>> = HashMap::new();
+        for (key, reply) in requests.drain(..) {
+            if !reply.is_closed() {
+                waiting.entry(key).or_default().push(reply);
+            }
+        }
+        if waiting.is_empty() {
+            continue;
+        }
+        while rounds.try_join_next().is_some() {}
+        let (load, health) = (Arc::clone(&load), Arc::clone(&health));
+        rounds.spawn(async move {
+            let found = tokio::time::timeout(ROUND_TIMEOUT, load(waiting.keys().cloned().collect())).await;
+            let mut found = match found {
+                Ok(Ok(found)) => {
+                    health.answered();
+                    Ok(found)
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(error = %error.source, fault = %error.fault, "a read failed");
+                    Err(ReadFailed)
+                }
+                Err(_) => {
+                    tracing::warn!("a read timed out");
+                    Err(ReadFailed)
+                }
+            };
+            for (key, replies) in waiting {
+                let value = match &mut found {
+                    Ok(found) => Ok(found.remove(&key)),
+                    Err(failed) => Err(*failed),
+                };
+                for reply in replies {
+                    // A caller that left does not get its answer.
+                    let _ = reply.send(value.clone());
+                }
+            }
+        });
+    }
+}

@@ -1,0 +1,181 @@
+//! Deadlines: of holds, and of the payment windows of orders.
+//!
+//! One monotonic timer a product and kind, for the earliest deadline that this server knows of. When
+//! it rings, one command releases all that is due, whoever placed it, some hundreds a batch, and says
+//! when the next deadline is. A sweep finds the products of servers that died. This work is never
+//! shed: a pile of expired holds must not outlive a rush.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sale::{Command, NextDue, Outcome, ProductId};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Shared;
+use super::ticket::{Class, Waited};
+
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(5);
+/// A product whose due work failed is tried again after this long, or by the next sweep.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// A timer that rings a little early by the database's clock must not spin.
+const SHORTEST_WAIT: Duration = Duration::from_millis(2);
+/// Rows of batches are looked at within minutes, if at all; a day is ample.
+const PRUNE_AFTER: Duration = Duration::from_hours(24);
+const PRUNE_EVERY: Duration = Duration::from_mins(10);
+
+/// What comes due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum DueKind {
+    Holds,
+    Orders,
+}
+
+/// Work that comes due at a moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DueAt {
+    pub(super) product_id: ProductId,
+    pub(super) kind: DueKind,
+    pub(super) at: Instant,
+}
+
+#[derive(Default)]
+struct Timers {
+    /// The earliest deadline of each product and kind.
+    set: HashMap<(ProductId, DueKind), Instant>,
+    by_time: BTreeSet<(Instant, ProductId, DueKind)>,
+    /// Whose command is under way; a deadline that comes meanwhile waits for it.
+    under_way: HashSet<(ProductId, DueKind)>,
+}
+
+impl Timers {
+    fn set(&mut self, due: DueAt) {
+        let key = (due.product_id, due.kind);
+        if let Some(earlier) = self.set.get(&key).copied() {
+            if earlier <= due.at {
+                return;
+            }
+            self.by_time.remove(&(earlier, due.product_id, due.kind));
+        }
+        self.set.insert(key, due.at);
+        self.by_time.insert((due.at, due.product_id, due.kind));
+    }
+
+    fn pop_due(&mut self, now: Instant) -> Option<(ProductId, DueKind)> {
+        let (at, product_id, kind) = self.by_time.first().copied()?;
+        if at > now {
+            return None;
+        }
+        self.by_time.remove(&(at, product_id, kind));
+        self.set.remove(&(product_id, kind));
+        Some((product_id, kind))
+    }
+}
+
+/// Runs the timers until the engine stops.
+pub(super) async fn run(shared: Arc<Shared>, mut deadlines: mpsc::UnboundedReceiver<DueAt>) {
+    let mut timers = Timers::default();
+    let (done, mut finished) = mpsc::unbounded_channel::<(ProductId, DueKind, Option<Instant>)>();
+    loop {
+        while let Some((product_id, kind)) = timers.pop_due(Instant::now()) {
+            if !timers.under_way.insert((product_id, kind)) {
+                timers.set(DueAt { product_id, kind, at: Instant::now() + RETRY_AFTER });
+                continue;
+            }
+            let (shared, done) = (Arc::clone(&shared), done.clone());
+            tokio::spawn(async move {
+                let next = release_due(&shared, product_id, kind).await;
+                // The receiver ends with the engine; then nobody waits for the next deadline.
+                let _ = done.send((product_id, kind, next));
+            });
+        }
+        let next = timers.by_time.first().map(|(at, ..)| *at);
+        tokio::select! {
+            due = deadlines.recv() => match due {
+                Some(due) => timers.set(due),
+                None => return,
+            },
+            Some((product_id, kind, next)) = finished.recv() => {
+                timers.under_way.remove(&(product_id, kind));
+                if let Some(at) = next {
+                    timers.set(DueAt { product_id, kind, at });
+                }
+            }
+            () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
+        }
+    }
+}
+
+/// Releases what is due of one product and says when to look again.
+async fn release_due(shared: &Arc<Shared>, product_id: ProductId, kind: DueKind) -> Option<Instant> {
+    let command = match kind {
+        DueKind::Holds => Command::ExpireHolds { product_id },
+        DueKind::Orders => Command::CancelUnpaidOrders { product_id },
+    };
+    let outcome = match shared.queue_command(product_id, command, Class::Internal) {
+        Ok(caller) => caller.wait(None).await,
+        Err(_) => return None,
+    };
+    let next = match outcome {
+        Waited::Answered(Ok(Outcome::HoldsExpired { holds, units, next })) => {
+            if holds > 0 {
+                tracing::info!(product_id = product_id.0, holds, units, "holds expired");
+            }
+            next
+        }
+        Waited::Answered(Ok(Outcome::OrdersCancelled { orders, next })) => {
+            for order_id in orders {
+                tracing::info!(
+                    product_id = product_id.0,
+                    order_id = order_id.0,
+                    reason = "payment_overdue",
+                    "order cancelled"
+                );
+            }
+            next
+        }
+        Waited::Answered(Ok(_)) => NextDue::Never,
+        // The sweep comes back to it.
+        Waited::Answered(Err(_)) | Waited::Left(_) => return None,
+    };
+    match next {
+        NextDue::Now => Some(Instant::now()),
+        NextDue::At { deadline, now } => Some(Instant::now() + until(now.micros_until(deadline)).max(SHORTEST_WAIT)),
+        NextDue::Never => None,
+    }
+}
+
+/// A span of the database's clock as one of ours; zero if it is over.
+pub(super) fn until(micros: i64) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+/// Looks every second or so for due work that no timer of this server knows of, and tells by the way
+/// whether the database answers.
+pub(super) async fn sweep(shared: Arc<Shared>) {
+    let mut pruned_at = Instant::now();
+    loop {
+        match tokio::time::timeout(SWEEP_TIMEOUT, shared.store.overdue()).await {
+            Ok(Ok(overdue)) => {
+                shared.health.answered();
+                let holds = overdue.holds.into_iter().map(|product_id| (product_id, DueKind::Holds));
+                let orders = overdue.orders.into_iter().map(|product_id| (product_id, DueKind::Orders));
+                for (product_id, kind) in holds.chain(orders) {
+                    shared.due_at(DueAt { product_id, kind, at: Instant::now() });
+                }
+            }
+            Ok(Err(error)) => tracing::warn!(error = %error.source, fault = %error.fault, "the sweep failed"),
+            Err(_) => tracing::warn!("the sweep timed out: the database does not answer"),
+        }
+        if pruned_at.elapsed() > PRUNE_EVERY {
+            pruned_at = Instant::now();
+            if let Err(error) = shared.store.prune_batches(PRUNE_AFTER).await {
+                tracing::warn!(error = %error.source, "old batch rows could not be deleted");
+            }
+        }
+        // Servers that were started together should not sweep together.
+        tokio::time::sleep(SWEEP_EVERY.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
+    }
+}

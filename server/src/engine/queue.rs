@@ -1,0 +1,533 @@
+//! Where commands wait: a lane for each product, and the choice of the next batch.
+//!
+//! A product's commands are in flight with one worker at a time. A batch takes commands round robin
+//! from all lanes that are ready, so that many lukewarm products share a transaction as well as one
+//! hot one. A lane whose product somebody else keeps locked rests between its tries, goes alone, and
+//! may keep only half of the workers waiting, so that it stops nobody else.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sale::ProductId;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Rejection;
+use super::ticket::{Class, KeyName, Ticket};
+use crate::telemetry::EngineMetrics;
+use crate::telemetry::labels::{Queue as QueueLabel, TurnedAway};
+
+/// The most holds that wait, all products together.
+const WAITING_HOLDS_MAX: usize = 10_000;
+/// The most orders, payments and operators' commands that wait, all products together.
+const WAITING_MONEY_MAX: usize = 10_000;
+/// How long a lane whose product is locked by somebody else rests before it is tried again.
+const REST: Duration = Duration::from_millis(50);
+
+/// The queue of all products. Cheap to lock: nothing is awaited, and no I/O done, under its lock.
+#[derive(Debug)]
+pub(super) struct Queue {
+    state: Mutex<State>,
+    work: Notify,
+    batch_max: usize,
+    blocked_max: usize,
+}
+
+/// How much waits, by class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Waiting {
+    holds: usize,
+    money: usize,
+}
+
+#[derive(Debug)]
+struct State {
+    lanes: HashMap<ProductId, Lane>,
+    /// Lanes with commands that are not in flight, each once.
+    ready: VecDeque<ProductId>,
+    /// Lanes of products that somebody else keeps locked, with the time of their next try.
+    resting: BTreeSet<(Instant, ProductId)>,
+    blocked_in_flight: usize,
+    waiting: Waiting,
+    keys: HashMap<KeyName, KeyUse>,
+    closed: bool,
+    metrics: EngineMetrics,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    money: VecDeque<Ticket>,
+    holds: VecDeque<Ticket>,
+    in_flight: bool,
+    blocked: bool,
+}
+
+/// A key that commands of one product carry; commands of other products with the same key wait.
+#[derive(Debug)]
+struct KeyUse {
+    product_id: ProductId,
+    users: usize,
+    parked: Vec<Ticket>,
+}
+
+impl Lane {
+    fn is_empty(&self) -> bool {
+        self.money.is_empty() && self.holds.is_empty()
+    }
+
+    fn pop(&mut self) -> Option<Ticket> {
+        self.money.pop_front().or_else(|| self.holds.pop_front())
+    }
+}
+
+impl Queue {
+    /// A queue that hands out batches of up to `batch_max` commands to `workers` workers.
+    pub(super) fn new(batch_max: usize, workers: usize, metrics: EngineMetrics) -> Self {
+        Self {
+            state: Mutex::new(State {
+                lanes: HashMap::new(),
+                ready: VecDeque::new(),
+                resting: BTreeSet::new(),
+                blocked_in_flight: 0,
+                waiting: Waiting::default(),
+                keys: HashMap::new(),
+                closed: false,
+                metrics,
+            }),
+            work: Notify::new(),
+            batch_max: batch_max.max(1),
+            blocked_max: (workers / 2).max(1),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under this lock would leave at worst a lane that is not served; the state is usable.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a command.
+    ///
+    /// # Errors
+    /// [`Rejection::Overloaded`] if too many of its class wait; [`Rejection::Stopping`] once it is closed.
+    pub(super) fn push(&self, ticket: Ticket) -> Result<(), Rejection> {
+        {
+            let mut state = self.lock();
+            let full = match ticket.class {
+                Class::Hold => state.waiting.holds >= WAITING_HOLDS_MAX,
+                Class::Money => state.waiting.money >= WAITING_MONEY_MAX,
+                Class::Internal => false,
+            };
+            if state.closed {
+                return Err(Rejection::Stopping);
+            }
+            if full {
+                return Err(Rejection::Overloaded);
+            }
+            state.count(ticket.class, 1);
+            state.enter(ticket);
+        }
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Whether a command with this key waits or is in flight.
+    pub(super) fn is_at_work(&self, key: &KeyName) -> bool {
+        self.lock().keys.contains_key(key)
+    }
+
+    /// How much waits.
+    #[cfg(test)]
+    fn waiting(&self) -> Waiting {
+        self.lock().waiting
+    }
+
+    /// A caller withdrew a command that was still queued.
+    pub(super) fn forget(&self, class: Class) {
+        self.lock().count(class, -1);
+    }
+
+    /// A caller hung up before its command was decided.
+    pub(super) fn hung_up(&self) {
+        self.lock().metrics.turned_away.of(TurnedAway::HungUp).inc();
+    }
+
+    /// The next batch; `None` once the queue is closed and empty. The lanes of its products are in
+    /// flight until [`Queue::finish`].
+    pub(super) async fn next_batch(&self) -> Option<Vec<Ticket>> {
+        loop {
+            let wake_at = {
+                let mut state = self.lock();
+                let batch = state.take_batch(self.batch_max, self.blocked_max);
+                if !batch.is_empty() {
+                    // What did not fit is for another worker.
+                    if !state.ready.is_empty() {
+                        self.work.notify_one();
+                    }
+                    return Some(batch);
+                }
+                if state.closed && state.lanes.is_empty() {
+                    self.work.notify_one();
+                    return None;
+                }
+                let next = state.resting.first().map(|(at, _)| *at);
+                next.filter(|_| state.blocked_in_flight < self.blocked_max)
+            };
+            match wake_at {
+                Some(at) => {
+                    tokio::select! {
+                        () = self.work.notified() => {}
+                        () = tokio::time::sleep_until(at) => {}
+                    }
+                }
+                None => self.work.notified().await,
+            }
+        }
+    }
+
+    /// The commands of these products are done: their lanes may go with the next batch.
+    pub(super) fn finish(&self, products: impl IntoIterator<Item = ProductId>) {
+        let mut state = self.lock();
+        for product_id in products {
+            state.land(product_id, false);
+        }
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// Tickets were answered, or dropped: their keys are free for commands of other products.
+    pub(super) fn release_keys(&self, keys: impl IntoIterator<Item = KeyName>) {
+        let mut keys = keys.into_iter().peekable();
+        if keys.peek().is_none() {
+            return;
+        }
+        let mut state = self.lock();
+        for key in keys {
+            state.release(&key);
+        }
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// Puts commands back in front of their lanes, which stay in flight until [`Queue::finish`].
+    pub(super) fn put_back(&self, tickets: Vec<Ticket>) {
+        let mut state = self.lock();
+        for ticket in tickets.into_iter().rev() {
+            if ticket.put_back() {
+                state.count(ticket.class, 1);
+                let lane = state.lanes.entry(ticket.product_id).or_default();
+                let waiting = if ticket.class == Class::Hold { &mut lane.holds } else { &mut lane.money };
+                waiting.push_front(ticket);
+            } else if let Some(key) = ticket.key_name() {
+                state.release(&key);
+            }
+        }
+    }
+
+    /// Puts the commands of a product that somebody else keeps locked back; it is tried again, alone,
+    /// after a rest.
+    pub(super) fn rest(&self, product_id: ProductId, tickets: Vec<Ticket>) {
+        self.put_back(tickets);
+        self.lock().land(product_id, true);
+        self.work.notify_one();
+    }
+
+    /// Takes no more commands; those that wait are still handed out.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.work.notify_waiters();
+        self.work.notify_one();
+    }
+}
+
+impl State {
+    fn count(&mut self, class: Class, change: isize) {
+        let (counter, label) = match class {
+            Class::Hold => (&mut self.waiting.holds, QueueLabel::Holds),
+            Class::Money => (&mut self.waiting.money, QueueLabel::Others),
+            Class::Internal => return,
+        };
+        *counter = counter.saturating_add_signed(change);
+        self.metrics.queue_depth.of(label).set(i64::try_from(*counter).unwrap_or(i64::MAX));
+    }
+
+    /// Into its lane, or beside the key that another product's command is using.
+    fn enter(&mut self, ticket: Ticket) {
+        if let Some(key) = ticket.key_name() {
+            match self.keys.entry(key) {
+                Entry::Occupied(mut entry) if entry.get().product_id != ticket.product_id => {
+                    entry.get_mut().parked.push(ticket);
+                    return;
+                }
+                Entry::Occupied(mut entry) => entry.get_mut().users += 1,
+                Entry::Vacant(entry) => {
+                    entry.insert(KeyUse { product_id: ticket.product_id, users: 1, parked: Vec::new() });
+                }
+            }
+        }
+        let product_id = ticket.product_id;
+        let lane = self.lanes.entry(product_id).or_default();
+        let idle = lane.is_empty() && !lane.in_flight && !lane.blocked;
+        let waiting = if ticket.class == Class::Hold { &mut lane.holds } else { &mut lane.money };
+        waiting.push_back(ticket);
+        if idle {
+            self.ready.push_back(product_id);
+        }
+    }
+
+    fn release(&mut self, key: &KeyName) {
+        let Some(entry) = self.keys.get_mut(key) else { return };
+        entry.users = entry.users.saturating_sub(1);
+        if entry.users > 0 {
+            return;
+        }
+        let parked = self.keys.remove(key).map(|entry| entry.parked).unwrap_or_default();
+        for ticket in parked {
+            self.enter(ticket);
+        }
+    }
+
+    /// A lane comes back from its batch.
+    fn land(&mut self, product_id: ProductId, blocked: bool) {
+        let Some(lane) = self.lanes.get_mut(&product_id) else { return };
+        if !lane.in_flight {
+            return;
+        }
+        lane.in_flight = false;
+        if lane.blocked {
+            self.blocked_in_flight = self.blocked_in_flight.saturating_sub(1);
+        }
+        lane.blocked = blocked && !lane.is_empty();
+        if lane.is_empty() {
+            self.lanes.remove(&product_id);
+        } else if lane.blocked {
+            self.resting.insert((Instant::now() + REST, product_id));
+        } else {
+            self.ready.push_back(product_id);
+        }
+    }
+
+    fn take_batch(&mut self, batch_max: usize, blocked_max: usize) -> Vec<Ticket> {
+        let now = Instant::now();
+        while self.blocked_in_flight < blocked_max
+            && let Some((at, product_id)) = self.resting.first().copied()
+            && at <= now
+        {
+            self.resting.remove(&(at, product_id));
+            let mut batch = Vec::new();
+            self.take_from(product_id, batch_max, &mut batch);
+            if !batch.is_empty() {
+                self.blocked_in_flight += 1;
+                return batch;
+            }
+            // Every caller left; what a freed key let in meanwhile is tried like any other.
+            if let Some(lane) = self.lanes.get_mut(&product_id) {
+                lane.blocked = false;
+            }
+            self.land(product_id, false);
+        }
+        let mut chosen: Vec<ProductId> = Vec::new();
+        let mut batch = Vec::new();
+        while !self.ready.is_empty() && batch.is_empty() {
+            chosen.clear();
+            while chosen.len() < batch_max
+                && let Some(product_id) = self.ready.pop_front()
+            {
+                chosen.push(product_id);
+            }
+            // An even share first; then what others leave goes to those with more.
+            let share = (batch_max / chosen.len().max(1)).max(1);
+            for product_id in &chosen {
+                self.take_from(*product_id, share, &mut batch);
+            }
+            for product_id in &chosen {
+                let rest = batch_max.saturating_sub(batch.len());
+                self.take_from(*product_id, rest, &mut batch);
+            }
+            // A lane whose every caller left has nothing in the batch.
+            let served: std::collections::HashSet<ProductId> = batch.iter().map(|ticket| ticket.product_id).collect();
+            for product_id in chosen.drain(..).filter(|product_id| !served.contains(product_id)) {
+                self.land(product_id, false);
+            }
+        }
+        batch
+    }
+
+    fn take_from(&mut self, product_id: ProductId, most: usize, batch: &mut Vec<Ticket>) {
+        let mut taken = 0;
+        while taken < most {
+            let Some(lane) = self.lanes.get_mut(&product_id) else { return };
+            lane.in_flight = true;
+            let Some(ticket) = lane.pop() else { return };
+            if ticket.take() {
+                self.count(ticket.class, -1);
+                batch.push(ticket);
+                taken += 1;
+            } else if let Some(key) = ticket.key_name() {
+                self.release(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use sale::{Command, HoldId, Key, OrderId, PaymentStatus, Quantity};
+
+    use super::super::ticket::{Caller, Waited};
+    use super::*;
+
+    const ONE: ProductId = ProductId(1);
+    const TWO: ProductId = ProductId(2);
+
+    fn queue_of(batch_max: usize, workers: usize) -> Queue {
+        Queue::new(batch_max, workers, crate::telemetry::Metrics::new().engine)
+    }
+
+    fn place(queue: &Arc<Queue>, product_id: ProductId, key: Option<&str>) -> Caller {
+        let key = key.map(|key| Key::new(key.as_bytes()).unwrap());
+        let command = Command::PlaceHold { hold_id: HoldId(0), product_id, quantity: Quantity::new(1).unwrap(), key };
+        push(queue, product_id, command, Class::Hold)
+    }
+
+    fn settle(queue: &Arc<Queue>, product_id: ProductId, order_id: u64) -> Caller {
+        let key = Key::new(format!("event {order_id}").as_bytes()).unwrap();
+        let command = Command::SettlePayment { key, order_id: OrderId(order_id), status: PaymentStatus::Success };
+        push(queue, product_id, command, Class::Money)
+    }
+
+    fn push(queue: &Arc<Queue>, product_id: ProductId, command: Command, class: Class) -> Caller {
+        let (ticket, caller) = Ticket::new(product_id, command, class, queue);
+        queue.push(ticket).unwrap();
+        caller
+    }
+
+    /// The batch that is ready at this moment; empty if there is none.
+    fn take(queue: &Queue) -> Vec<Ticket> {
+        queue.lock().take_batch(queue.batch_max, queue.blocked_max)
+    }
+
+    fn products(batch: &[Ticket]) -> Vec<u64> {
+        batch.iter().map(|ticket| ticket.product_id.0).collect()
+    }
+
+    #[test]
+    fn a_product_is_in_flight_once_and_what_comes_meanwhile_goes_into_the_next_batch() {
+        let queue = Arc::new(queue_of(10, 4));
+        let _first = place(&queue, ONE, None);
+        assert_eq!(products(&take(&queue)), [1]);
+        let _second = place(&queue, ONE, None);
+        let _third = place(&queue, ONE, None);
+        let _other = place(&queue, TWO, None);
+        assert_eq!(products(&take(&queue)), [2], "product 1 is in flight");
+        queue.finish([ONE]);
+        assert_eq!(products(&take(&queue)), [1, 1]);
+    }
+
+    #[test]
+    fn a_batch_is_shared_fairly_and_filled() {
+        let queue = Arc::new(queue_of(6, 4));
+        let mut callers = Vec::new();
+        for _ in 0..9 {
+            callers.push(place(&queue, ONE, None));
+        }
+        callers.push(place(&queue, TWO, None));
+        let batch = take(&queue);
+        assert_eq!(batch.len(), 6);
+        assert_eq!(batch.iter().filter(|ticket| ticket.product_id == TWO).count(), 1);
+        assert_eq!(queue.waiting(), Waiting { holds: 4, money: 0 });
+    }
+
+    #[test]
+    fn money_comes_before_wishes() {
+        let queue = Arc::new(queue_of(1, 4));
+        let _hold = place(&queue, ONE, None);
+        let _payment = settle(&queue, ONE, 7);
+        assert_eq!(take(&queue).first().map(|ticket| ticket.class), Some(Class::Money));
+    }
+
+    #[test]
+    fn who_withdraws_is_not_in_the_batch_and_does_not_count() {
+        let queue = Arc::new(queue_of(10, 4));
+        let gone = place(&queue, ONE, None);
+        let _stays = place(&queue, ONE, None);
+        drop(gone);
+        assert_eq!(queue.waiting(), Waiting { holds: 1, money: 0 });
+        assert_eq!(take(&queue).len(), 1);
+        assert_eq!(queue.waiting(), Waiting::default());
+    }
+
+    #[test]
+    fn a_lane_whose_every_caller_left_is_forgotten() {
+        let queue = Arc::new(queue_of(10, 4));
+        drop(place(&queue, ONE, None));
+        assert!(take(&queue).is_empty());
+        assert!(queue.lock().lanes.is_empty());
+        let _next = place(&queue, ONE, None);
+        assert_eq!(take(&queue).len(), 1);
+    }
+
+    #[test]
+    fn a_key_is_at_work_for_one_product_at_a_time() {
+        let queue = Arc::new(queue_of(10, 4));
+        let _first = place(&queue, ONE, Some("k"));
+        let _same = place(&queue, ONE, Some("k"));
+        let _other = place(&queue, TWO, Some("k"));
+        let batch = take(&queue);
+        assert_eq!(products(&batch), [1, 1], "the key is with product 1");
+        assert!(take(&queue).is_empty());
+        queue.release_keys(batch.iter().filter_map(Ticket::key_name));
+        assert_eq!(products(&take(&queue)), [2]);
+    }
+
+    #[test]
+    fn bounds_are_apart_and_internal_work_has_none() {
+        let queue = Arc::new(queue_of(10, 4));
+        let callers: Vec<Caller> = (0..WAITING_HOLDS_MAX).map(|_| place(&queue, ONE, None)).collect();
+        let wish =
+            Command::PlaceHold { hold_id: HoldId(0), product_id: ONE, quantity: Quantity::new(1).unwrap(), key: None };
+        let (ticket, caller) = Ticket::new(ONE, wish, Class::Hold, &queue);
+        assert_eq!(queue.push(ticket), Err(Rejection::Overloaded));
+        caller.never_queued();
+        assert_eq!(queue.waiting().holds, WAITING_HOLDS_MAX, "a refused wish was never counted");
+        let _payment = settle(&queue, ONE, 1);
+        let _expiry = push(&queue, ONE, Command::ExpireHolds { product_id: ONE }, Class::Internal);
+        drop(callers);
+        assert_eq!(queue.waiting(), Waiting { holds: 0, money: 1 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_locked_product_rests_alone_and_keeps_half_of_the_workers_at_most() {
+        let queue = Arc::new(queue_of(10, 4));
+        let blocked: Vec<ProductId> = (10..13).map(ProductId).collect();
+        let _callers: Vec<Caller> = blocked.iter().map(|product_id| place(&queue, *product_id, None)).collect();
+        for ticket in take(&queue) {
+            queue.rest(ticket.product_id, vec![ticket]);
+        }
+        let _other = place(&queue, ONE, None);
+        assert_eq!(products(&take(&queue)), [1], "it rests");
+        tokio::time::advance(REST).await;
+        let (first, second) = (take(&queue), take(&queue));
+        assert_eq!((first.len(), second.len()), (1, 1), "each is tried alone");
+        assert!(take(&queue).is_empty(), "half of the workers are left to the others");
+        queue.finish([first[0].product_id]);
+        assert_eq!(take(&queue).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_hands_out_what_waits_and_ends() {
+        let queue = Arc::new(queue_of(10, 4));
+        let caller = place(&queue, ONE, None);
+        queue.close();
+        let batch = queue.next_batch().await.unwrap();
+        for ticket in batch {
+            ticket.answer(Err(Rejection::Internal));
+        }
+        queue.finish([ONE]);
+        assert!(queue.next_batch().await.is_none());
+        assert!(matches!(caller.wait(None).await, Waited::Answered(Err(Rejection::Internal))));
+    }
+}

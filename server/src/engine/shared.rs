@@ -1,0 +1,215 @@
+//! What workers, timers and callers share: the queue, the ids, and what commits have taught us.
+//!
+//! Nothing in here decides anything. Hints say which way a request goes, never what it is answered;
+//! the routes say what cannot change.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use moka::sync::Cache;
+use sale::{Command, Decision, HoldId, HoldStatus, OrderId, ProductId, ProductStatus, ReleaseReason};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::expiry::{DueAt, DueKind, until};
+use super::health::Health;
+use super::ids::Ids;
+use super::queue::Queue;
+use super::ticket::{Caller, Class, Ticket};
+use super::{Rejection, Settings};
+use crate::store::{Sequence, Stock, Store};
+use crate::telemetry::EngineMetrics;
+
+/// How many holds, and how many orders, the process remembers the product of.
+const ROUTES_MAX: u64 = 200_000;
+/// How many products the process remembers the last known stock of.
+const HINTS_MAX: u64 = 100_000;
+
+/// The suspension reason of a product that breaks an invariant.
+pub const INCONSISTENT: &str = "inconsistent";
+
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) metrics: EngineMetrics,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) health: Arc<Health>,
+    pub(super) hold_ids: Ids,
+    pub(super) order_ids: Ids,
+    pub(super) batch_ids: Ids,
+    /// Which product a hold or order belongs to: it never changes.
+    pub(super) hold_routes: Cache<HoldId, ProductId>,
+    pub(super) order_routes: Cache<OrderId, ProductId>,
+    /// Units that were free when we last saw the product; 0 while it is suspended. A hold that wants
+    /// more asks the database before it queues.
+    hints: Cache<ProductId, u64>,
+    deadlines: mpsc::UnboundedSender<DueAt>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        settings: Settings,
+        workers: usize,
+        deadlines: mpsc::UnboundedSender<DueAt>,
+        metrics: EngineMetrics,
+    ) -> Self {
+        Self {
+            queue: Arc::new(Queue::new(settings.batch_max, workers, metrics.clone())),
+            metrics,
+            health: Arc::new(Health::new()),
+            hold_ids: Ids::new(Arc::clone(&store), Sequence::Holds),
+            order_ids: Ids::new(Arc::clone(&store), Sequence::Orders),
+            batch_ids: Ids::new(Arc::clone(&store), Sequence::Batches),
+            hold_routes: Cache::new(ROUTES_MAX),
+            order_routes: Cache::new(ROUTES_MAX),
+            hints: Cache::new(HINTS_MAX),
+            settings,
+            store,
+            deadlines,
+        }
+    }
+
+    /// Queues a command and returns the caller's side of it.
+    pub(super) fn queue_command(
+        &self,
+        product_id: ProductId,
+        command: Command,
+        class: Class,
+    ) -> Result<Caller, Rejection> {
+        let (ticket, caller) = Ticket::new(product_id, command, class, &self.queue);
+        match self.queue.push(ticket) {
+            Ok(()) => Ok(caller),
+            Err(rejection) => {
+                caller.never_queued();
+                Err(rejection)
+            }
+        }
+    }
+
+    /// Work that comes due at a moment.
+    pub(super) fn due_at(&self, due: DueAt) {
+        // The timers end with the engine; then a server that lives finds the work by its sweep.
+        let _ = self.deadlines.send(due);
+    }
+
+    /// Units that were free when we last saw the product.
+    pub(super) fn hint(&self, product_id: ProductId) -> Option<u64> {
+        self.hints.get(&product_id)
+    }
+
+    pub(super) fn learn_stock(&self, product_id: ProductId, stock: &Stock) {
+        self.learn(product_id, &stock.status, stock.free());
+    }
+
+    fn learn(&self, product_id: ProductId, status: &ProductStatus, free: u64) {
+        self.hints.insert(product_id, if *status == ProductStatus::OnSale { free } else { 0 });
+    }
+
+    /// A batch was committed: remember where its rows belong, what is left, and what comes due.
+    pub(super) fn publish(&self, decision: &Decision, loaded_at: Instant) {
+        let changes = &decision.changes;
+        for product in &changes.products {
+            self.learn(product.id, &product.status, product.free());
+        }
+        for hold in &changes.changed_holds {
+            let HoldStatus::Released { reason, .. } = hold.status else { continue };
+            match reason {
+                ReleaseReason::Expired => {
+                    self.metrics.holds_expired.inc();
+                    self.metrics.units_expired.inc_by(hold.quantity.units());
+                }
+                ReleaseReason::PaymentOverdue => self.metrics.orders_overdue.inc(),
+                ReleaseReason::GivenBack => self.metrics.holds_given_back.inc(),
+                ReleaseReason::PaymentFailed => {}
+            }
+        }
+        let mut due = std::collections::HashMap::<(ProductId, DueKind), Instant>::new();
+        let mut note = |product_id, kind, micros| {
+            let at = loaded_at + until(micros);
+            due.entry((product_id, kind)).and_modify(|earliest| *earliest = at.min(*earliest)).or_insert(at);
+        };
+        for hold in &changes.new_holds {
+            self.hold_routes.insert(hold.id, hold.product_id);
+            note(hold.product_id, DueKind::Holds, hold.created_at.micros_until(hold.expires_at));
+        }
+        for order in &changes.new_orders {
+            self.order_routes.insert(order.id, order.product_id);
+            note(order.product_id, DueKind::Orders, order.created_at.micros_until(order.payment_deadline));
+        }
+        for ((product_id, kind), at) in due {
+            self.due_at(DueAt { product_id, kind, at });
+        }
+    }
+
+    /// Keeps the tickets that `stays`; the keys of the others are free.
+    pub(super) fn keep(&self, tickets: &mut Vec<Ticket>, stays: impl Fn(&Ticket) -> bool) {
+        let mut keys = Vec::new();
+        tickets.retain(|ticket| {
+            let stays = stays(ticket);
+            if !stays {
+                keys.extend(ticket.key_name());
+            }
+            stays
+        });
+        self.queue.release_keys(keys);
+    }
+
+    /// Claims the tickets for a decision; those whose callers withdrew are out.
+    pub(super) fn claim(&self, tickets: &mut Vec<Ticket>) {
+        self.keep(tickets, Ticket::claim);
+    }
+
+    /// Answers the commands of products whose counters are broken; operators can still suspend them.
+    pub(super) fn refuse_inconsistent(&self, tickets: &mut Vec<Ticket>, broken: &BTreeSet<ProductId>) {
+        if broken.is_empty() {
+            return;
+        }
+        let (refused, rest) = tickets.drain(..).partition(|ticket| {
+            broken.contains(&ticket.product_id)
+                && !matches!(ticket.command, Command::Suspend { .. } | Command::Resume { .. })
+        });
+        *tickets = rest;
+        let refused: Vec<Ticket> = refused;
+        for ticket in refused {
+            self.refuse_broken(ticket, true);
+        }
+        for product_id in broken {
+            self.quarantine(*product_id);
+        }
+    }
+
+    /// Answers a command that cannot be carried out: a wish for a product that breaks an invariant
+    /// like one for a suspended product, all else as a failure of ours.
+    pub(super) fn refuse_broken(&self, ticket: Ticket, is_inconsistent: bool) {
+        let key = ticket.key_name();
+        let wish = matches!(ticket.command, Command::PlaceHold { .. });
+        ticket.answer(Err(if wish && is_inconsistent { Rejection::Inconsistent } else { Rejection::Internal }));
+        self.queue.release_keys(key);
+    }
+
+    /// Has the store look at a product that broke a batch, and suspend it if it breaks an invariant.
+    pub(super) fn quarantine(&self, product_id: ProductId) {
+        let store = Arc::clone(&self.store);
+        let (hints, metrics) = (self.hints.clone(), self.metrics.clone());
+        tokio::spawn(async move {
+            match store.quarantine(product_id, INCONSISTENT).await {
+                Ok(breaches) => {
+                    for breach in breaches {
+                        metrics.inconsistencies.of(breach.invariant.into()).inc();
+                        tracing::error!(
+                            product_id = product_id.0,
+                            invariant = breach.invariant.code(),
+                            detail = breach.detail,
+                            "a product breaks an invariant and is suspended"
+                        );
+                        hints.insert(product_id, 0);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(product_id = product_id.0, error = %error.source, "a suspect product could not be looked at");
+                }
+            }
+        });
+    }
+}

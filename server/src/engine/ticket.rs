@@ -1,0 +1,204 @@
+//! One command on its way through the engine, and the caller that waits for its answer.
+//!
+//! The two share one atomic state, so that at any moment it is decided who may still say what: as
+//! long as a command is not decided its caller can withdraw it, and surely nothing happened; from
+//! then on only the outcome of the commit tells.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use sale::{Command, Key, Outcome, ProductId};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Rejection;
+use super::queue::Queue;
+
+/// What the engine says to a command.
+pub(super) type Answer = Result<Outcome, Rejection>;
+
+/// Whose work it is; each class has a bound of its own in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Class {
+    /// A wish for units.
+    Hold,
+    /// Orders, payments, units given back, operators: money and stock come before wishes.
+    Money,
+    /// Expiry and window cancellations: never shed.
+    Internal,
+}
+
+const QUEUED: u8 = 0;
+const TAKEN: u8 = 1;
+const DECIDED: u8 = 2;
+const WITHDRAWN: u8 = 3;
+const LEFT: u8 = 4;
+
+/// The shared state of a command and its caller.
+#[derive(Debug)]
+pub(super) struct Claim(AtomicU8);
+
+impl Claim {
+    fn step(&self, from: u8, to: u8) -> bool {
+        self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// A command that waits in a queue or goes with a batch.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    pub(super) product_id: ProductId,
+    pub(super) command: Command,
+    pub(super) class: Class,
+    /// Whether the ids of the rows that it may make are set.
+    pub(super) has_ids: bool,
+    claim: Arc<Claim>,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// Which of its caller's keys a command carries.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum KeyName {
+    Hold(Key),
+    Order(Key),
+    Payment(Key),
+}
+
+impl Ticket {
+    /// A ticket for the queue, and the caller's side of it.
+    pub(super) fn new(product_id: ProductId, command: Command, class: Class, queue: &Arc<Queue>) -> (Self, Caller) {
+        let (reply, answer) = oneshot::channel();
+        let claim = Arc::new(Claim(AtomicU8::new(QUEUED)));
+        let caller =
+            Caller { answer: Some(answer), claim: Arc::clone(&claim), class, queue: Arc::clone(queue), waits: true };
+        let ticket = Self { product_id, command, class, has_ids: false, claim, reply };
+        (ticket, caller)
+    }
+
+    /// The key that must not be at work for two products at once.
+    pub(super) fn key_name(&self) -> Option<KeyName> {
+        match &self.command {
+            Command::PlaceHold { key, .. } => key.clone().map(KeyName::Hold),
+            Command::RedeemHold { key, .. } => key.clone().map(KeyName::Order),
+            Command::SettlePayment { key, .. } => Some(KeyName::Payment(key.clone())),
+            Command::GiveBackHold { .. }
+            | Command::ExpireHolds { .. }
+            | Command::CancelUnpaidOrders { .. }
+            | Command::Restock { .. }
+            | Command::Suspend { .. }
+            | Command::Resume { .. } => None,
+        }
+    }
+
+    /// Out of the queue, into a batch. `false`: its caller withdrew it.
+    pub(super) fn take(&self) -> bool {
+        self.claim.step(QUEUED, TAKEN)
+    }
+
+    /// Back from a batch into the queue. `false`: its caller withdrew it.
+    pub(super) fn put_back(&self) -> bool {
+        self.claim.step(TAKEN, QUEUED)
+    }
+
+    /// From here on its caller cannot withdraw it. `false`: it did.
+    pub(super) fn claim(&self) -> bool {
+        self.claim.step(TAKEN, DECIDED)
+    }
+
+    /// Its transaction was surely rolled back. `false`: its caller left without an answer.
+    pub(super) fn unclaim(&self) -> bool {
+        self.claim.step(DECIDED, TAKEN)
+    }
+
+    /// Whether its caller withdrew it or left.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.claim.0.load(Ordering::Acquire), WITHDRAWN | LEFT)
+    }
+
+    /// Sends the answer; a caller that is gone does not get it.
+    pub(super) fn answer(self, answer: Answer) {
+        // The caller may be gone; then nobody is left to tell.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// The side of a ticket that waits for the answer. Dropped, it withdraws the command if that is
+/// still possible.
+#[derive(Debug)]
+pub(super) struct Caller {
+    answer: Option<oneshot::Receiver<Answer>>,
+    claim: Arc<Claim>,
+    class: Class,
+    queue: Arc<Queue>,
+    /// Whether it has got neither an answer nor tired of waiting for one.
+    waits: bool,
+}
+
+/// How a caller that waits no longer left its command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// It will not be run: surely nothing happened.
+    Withdrawn,
+    /// It may have been committed.
+    Undecided,
+}
+
+/// What a caller got.
+#[derive(Debug)]
+pub(super) enum Waited {
+    Answered(Answer),
+    Left(Left),
+}
+
+impl Caller {
+    /// Waits for the answer, at most until `deadline`.
+    pub(super) async fn wait(mut self, deadline: Option<Instant>) -> Waited {
+        let Some(answer) = self.answer.take() else { return Waited::Left(Left::Undecided) };
+        let answered = match deadline {
+            Some(deadline) => {
+                let Ok(answered) = tokio::time::timeout_at(deadline, answer).await else {
+                    self.waits = false;
+                    return Waited::Left(self.leave());
+                };
+                answered
+            }
+            None => answer.await,
+        };
+        self.waits = false;
+        match answered {
+            Ok(answer) => Waited::Answered(answer),
+            // The ticket was dropped unanswered: the engine stopped.
+            Err(_) => Waited::Left(self.leave()),
+        }
+    }
+
+    /// Its ticket was refused at the queue, and was never counted there.
+    pub(super) fn never_queued(mut self) {
+        self.waits = false;
+        self.claim.step(QUEUED, WITHDRAWN);
+    }
+
+    fn leave(&self) -> Left {
+        if self.claim.step(QUEUED, WITHDRAWN) {
+            self.queue.forget(self.class);
+            return Left::Withdrawn;
+        }
+        if self.claim.step(TAKEN, WITHDRAWN) {
+            return Left::Withdrawn;
+        }
+        if self.claim.step(DECIDED, LEFT) || !matches!(self.claim.0.load(Ordering::Acquire), WITHDRAWN) {
+            return Left::Undecided;
+        }
+        Left::Withdrawn
+    }
+}
+
+impl Drop for Caller {
+    /// A caller that hangs up before its command is decided withdraws it.
+    fn drop(&mut self) {
+        let waited = std::mem::replace(&mut self.waits, false);
+        if self.leave() == Left::Withdrawn && waited {
+            self.queue.hung_up();
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Every way in which a request can fail, with its status and code: the one mapping from what the
+//! rules, the engine and the parsers say to what a client is told.
+//!
+//! What does not belong here: the checks themselves. No text here comes from a database, a path or a
+//! stack.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderValue, StatusCode, header};
+use sale::{Breach, Refusal};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::answer::Answer;
+use super::json::JsonError;
+use super::signature::SignatureError;
+use crate::engine::{Rejection, ResumeError};
+
+/// After how many seconds a client that was not served should try again.
+const RETRY_AFTER_SECONDS: u16 = 1;
+
+/// What a program can tell errors apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Code {
+    InvalidJson,
+    MissingIdempotencyKey,
+    BadRequest,
+    Unauthorized,
+    NotFound,
+    MethodNotAllowed,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    InsufficientStock,
+    ProductSuspended,
+    HoldExpired,
+    HoldReleased,
+    HoldAlreadyRedeemed,
+    PaymentKeyConflict,
+    ValidationFailed,
+    IdempotencyKeyReused,
+    RateLimited,
+    Internal,
+    Overloaded,
+    DatabaseUnavailable,
+    OutcomeUnknown,
+}
+
+impl Code {
+    /// All of them, by status.
+    pub(super) const ALL: [Self; 21] = [
+        Self::InvalidJson,
+        Self::MissingIdempotencyKey,
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::BodyTooLarge,
+        Self::UnsupportedMediaType,
+        Self::InsufficientStock,
+        Self::ProductSuspended,
+        Self::HoldExpired,
+        Self::HoldReleased,
+        Self::HoldAlreadyRedeemed,
+        Self::PaymentKeyConflict,
+        Self::ValidationFailed,
+        Self::IdempotencyKeyReused,
+        Self::RateLimited,
+        Self::Internal,
+        Self::Overloaded,
+        Self::DatabaseUnavailable,
+        Self::OutcomeUnknown,
+    ];
+
+    /// The status that answers with this code have.
+    pub(super) const fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidJson | Self::MissingIdempotencyKey | Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::InsufficientStock
+            | Self::ProductSuspended
+            | Self::HoldExpired
+            | Self::HoldReleased
+            | Self::HoldAlreadyRedeemed
+            | Self::PaymentKeyConflict => StatusCode::CONFLICT,
+            Self::ValidationFailed | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Overloaded | Self::DatabaseUnavailable | Self::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// What is wrong with which field; at least one entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(super) struct FieldErrors(BTreeMap<String, Vec<String>>);
+
+impl FieldErrors {
+    /// One thing wrong with one field.
+    pub(super) fn of(field: &str, problem: impl Into<String>) -> Self {
+        let mut errors = Self::default();
+        errors.add(field, problem);
+        errors
+    }
+
+    /// Notes one more thing.
+    pub(super) fn add(&mut self, field: &str, problem: impl Into<String>) {
+        self.0.entry(field.to_owned()).or_default().push(problem.into());
+    }
+
+    /// The value of a field, or a note of what is wrong with it.
+    pub(super) fn check<T>(&mut self, field: &str, checked: Result<T, String>) -> Option<T> {
+        checked.map_err(|problem| self.add(field, problem)).ok()
+    }
+}
+
+/// Why a request failed. The text is for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Problem {
+    #[error("The body {0}.")]
+    InvalidJson(#[from] JsonError),
+    #[error("Missing idempotency key")]
+    MissingIdempotencyKey,
+    #[error("{0}")]
+    BadRequest(&'static str),
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    #[error("{0}")]
+    Unsigned(#[from] SignatureError),
+    #[error("There is nothing here.")]
+    NotFound,
+    #[error("Order/Resource not found")]
+    OrderNotFound,
+    #[error("This method is not allowed here.")]
+    MethodNotAllowed {
+        /// The methods that are.
+        allow: String,
+    },
+    #[error("The body is longer than 16 KiB.")]
+    BodyTooLarge,
+    #[error("The body must be sent as application/json.")]
+    UnsupportedMediaType,
+    #[error("The request is not valid.")]
+    Validation(FieldErrors),
+    #[error("This idempotency key was used for another request.")]
+    KeyReused,
+    #[error("Not enough units are available.")]
+    InsufficientStock { available: u64 },
+    #[error("The product is suspended.")]
+    ProductSuspended,
+    #[error("The product breaks invariants and stays suspended.")]
+    ProductInconsistent(Vec<Breach>),
+    #[error("The hold has expired.")]
+    HoldExpired,
+    #[error("The hold was released.")]
+    HoldReleased,
+    #[error("The hold was made an order before.")]
+    HoldAlreadyRedeemed { order_id: u64 },
+    #[error("This payment key was used for other news.")]
+    PaymentKeyConflict,
+    #[error("Internal Server Error")]
+    Internal,
+    #[error("The server is too busy, or stopping; nothing was changed.")]
+    Overloaded,
+    #[error("The database cannot be reached; nothing was changed.")]
+    DatabaseUnavailable,
+    #[error("Whether this happened is not known; repeat it with the same Idempotency-Key, or read.")]
+    OutcomeUnknown,
+}
+
+impl From<FieldErrors> for Problem {
+    fn from(errors: FieldErrors) -> Self {
+        Self::Validation(errors)
+    }
+}
+
+/// Where a request named the row that the rules did not find: in the path it is a page that does not
+/// exist, in the body a field with a wrong value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// In the path.
+    InPath,
+    /// In the body.
+    InBody,
+}
+
+impl Problem {
+    /// What a rule's no means to the client.
+    pub(super) fn refused(refusal: Refusal, named: Named) -> Self {
+        let unknown = |field| match named {
+            Named::InPath => Self::NotFound,
+            Named::InBody => Self::Validation(FieldErrors::of(field, "is unknown")),
+        };
+        match refusal {
+            Refusal::ProductUnknown => unknown("product_id"),
+            Refusal::HoldUnknown => unknown("hold_id"),
+            Refusal::OrderUnknown => Self::OrderNotFound,
+            Refusal::KeyReused => Self::KeyReused,
+            Refusal::PaymentKeyConflict => Self::PaymentKeyConflict,
+            Refusal::QuantityOverLimit { limit } => {
+                Self::Validation(FieldErrors::of("qty", format!("must be an integer from 1 to {limit}")))
+            }
+            Refusal::StockOverLimit => {
+                Self::Validation(FieldErrors::of("qty", format!("would make the stock more than {}", sale::MAX_STOCK)))
+            }
+            Refusal::ProductSuspended => Self::ProductSuspended,
+            Refusal::InsufficientStock { available } => Self::InsufficientStock { available },
+            Refusal::HoldAlreadyRedeemed { order_id } => Self::HoldAlreadyRedeemed { order_id: order_id.0 },
+            Refusal::HoldExpired => Self::HoldExpired,
+            Refusal::HoldReleased => Self::HoldReleased,
+        }
+    }
+
+    /// What the engine's no means to the client.
+    pub(super) fn rejected(rejection: &Rejection, named: Named) -> Self {
+        match rejection {
+            Rejection::Refused(refusal) => Self::refused(*refusal, named),
+            Rejection::Inconsistent => Self::ProductSuspended,
+            // All three are true of a client that should come back in a moment.
+            Rejection::Overloaded | Rejection::TimedOut | Rejection::Stopping => Self::Overloaded,
+            Rejection::DatabaseUnavailable => Self::DatabaseUnavailable,
+            Rejection::OutcomeUnknown => Self::OutcomeUnknown,
+            Rejection::Internal => Self::Internal,
+        }
+    }
+
+    /// What the engine's no to an operator means.
+    pub(super) fn not_resumed(error: ResumeError) -> Self {
+        match error {
+            ResumeError::Inconsistent(breaches) => Self::ProductInconsistent(breaches),
+            ResumeError::Rejected(rejection) => Self::rejected(&rejection, Named::InPath),
+        }
+    }
+
+    /// What programs tell it apart by.
+    pub(super) const fn code(&self) -> Code {
+        match self {
+            Self::InvalidJson(_) => Code::InvalidJson,
+            Self::MissingIdempotencyKey => Code::MissingIdempotencyKey,
+            Self::BadRequest(_) => Code::BadRequest,
+            Self::Unauthorized(_) | Self::Unsigned(_) => Code::Unauthorized,
+            Self::NotFound | Self::OrderNotFound => Code::NotFound,
+            Self::MethodNotAllowed { .. } => Code::MethodNotAllowed,
+            Self::BodyTooLarge => Code::BodyTooLarge,
+            Self::UnsupportedMediaType => Code::UnsupportedMediaType,
+            Self::Validation(_) => Code::ValidationFailed,
+            Self::KeyReused => Code::IdempotencyKeyReused,
+            Self::InsufficientStock { .. } => Code::InsufficientStock,
+            Self::ProductSuspended | Self::ProductInconsistent(_) => Code::ProductSuspended,
+            Self::HoldExpired => Code::HoldExpired,
+            Self::HoldReleased => Code::HoldReleased,
+            Self::HoldAlreadyRedeemed { .. } => Code::HoldAlreadyRedeemed,
+            Self::PaymentKeyConflict => Code::PaymentKeyConflict,
+            Self::Internal => Code::Internal,
+            Self::Overloaded => Code::Overloaded,
+            Self::DatabaseUnavailable => Code::DatabaseUnavailable,
+            Self::OutcomeUnknown => Code::OutcomeUnknown,
+        }
+    }
+
+    /// What the client is told.
+    pub(super) fn body(&self) -> ErrorBody {
+        let mut body = ErrorBody {
+            error: self.to_string(),
+            code: self.code(),
+            errors: None,
+            available: None,
+            order_id: None,
+            breaches: None,
+        };
+        match self {
+            Self::Validation(errors) => body.errors = Some(errors.clone()),
+            Self::KeyReused => {
+                body.errors = Some(FieldErrors::of("Idempotency-Key", "was used with another body"));
+            }
+            Self::InsufficientStock { available } => body.available = Some(*available),
+            Self::HoldAlreadyRedeemed { order_id } => body.order_id = Some(*order_id),
+            Self::ProductInconsistent(breaches) => {
+                body.breaches = Some(breaches.iter().map(ToString::to_string).collect());
+            }
+            _ => {}
+        }
+        body
+    }
+
+    /// The answer that says so.
+    pub(super) fn answer(&self) -> Answer {
+        let answer = Answer::json(self.code().status(), &self.body());
+        match self {
+            Self::MethodNotAllowed { allow } => match HeaderValue::from_str(allow) {
+                Ok(allow) => answer.with_header(header::ALLOW, allow),
+                Err(_) => answer,
+            },
+            Self::Unauthorized(_) => answer.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            Self::Overloaded | Self::DatabaseUnavailable | Self::OutcomeUnknown => {
+                answer.with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
+            }
+            _ => answer,
+        }
+    }
+}
+
+/// What went wrong.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Error)]
+pub(super) struct ErrorBody {
+    /// For people.
+    #[schema(example = "Not enough units are available.")]
+    error: String,
+    /// For programs.
+    code: Code,
+    /// With status 422: what is wrong with which field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    errors: Option<FieldErrors>,
+    /// With `insufficient_stock`: units that were available at that moment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0)]
+    available: Option<u64>,
+    /// With `hold_already_redeemed`: the order that the hold became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    order_id: Option<u64>,
+    /// With `product_suspended`, if the product was not resumed: what it breaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    breaches: Option<Vec<String>>,
+}

@@ -1,0 +1,315 @@
+//! Reads a JSON body strictly, and checks its fields one by one.
+//!
+//! Strict: the same key twice in any object is refused, numbers keep the digits that were sent (so
+//! that `1e400` is a number out of range, and not broken JSON), and every string must be Unicode. What
+//! does not belong here: what the fields mean.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::errors::FieldErrors;
+
+/// How deep arrays and objects may be nested; ours need two levels.
+const MAX_DEPTH: usize = 32;
+
+/// A JSON value. Elements of arrays are checked, but not kept: no request of ours has any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Json {
+    Null,
+    Bool(bool),
+    /// As it was sent.
+    Number(String),
+    String(String),
+    Array,
+    Object(Object),
+}
+
+/// A JSON object: each name once, in the order sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Object(Vec<(String, Json)>);
+
+/// Why bytes are no JSON that we read, in words that complete "the body …".
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum JsonError {
+    #[error("is empty")]
+    Empty,
+    #[error("is not UTF-8")]
+    NotUtf8,
+    #[error("is not JSON: {0}")]
+    Syntax(String),
+    #[error("holds a string that is not Unicode")]
+    NotUnicode,
+    #[error("has the field {0:?} twice in one object")]
+    DuplicateField(String),
+    #[error("is nested more than {MAX_DEPTH} levels deep")]
+    TooDeep,
+}
+
+/// Reads one value and nothing after it.
+pub(super) fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
+    if text.trim_matches([' ', '\t', '\r', '\n']).is_empty() {
+        return Err(JsonError::Empty);
+    }
+    // This walks over all of it, so whatever is wrong with the syntax is found here, with its place.
+    let raw: &RawValue = serde_json::from_str(text).map_err(|error| JsonError::Syntax(error.to_string()))?;
+    value(raw.get(), 0)
+}
+
+fn value(text: &str, depth: usize) -> Result<Json, JsonError> {
+    if depth > MAX_DEPTH {
+        return Err(JsonError::TooDeep);
+    }
+    let syntax = |error: serde_json::Error| JsonError::Syntax(error.to_string());
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let members: Members<'_> = serde_json::from_str(text).map_err(|_| JsonError::NotUnicode)?;
+            let mut object = Object(Vec::with_capacity(members.0.len()));
+            for (name, raw) in members.0 {
+                if object.get(&name).is_some() {
+                    return Err(JsonError::DuplicateField(name));
+                }
+                object.0.push((name, value(raw.get(), depth + 1)?));
+            }
+            Ok(Json::Object(object))
+        }
+        Some(b'[') => {
+            let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(syntax)?;
+            for element in elements {
+                value(element.get(), depth + 1)?;
+            }
+            Ok(Json::Array)
+        }
+        Some(b'"') => serde_json::from_str(text).map(Json::String).map_err(|_| JsonError::NotUnicode),
+        Some(b't') => Ok(Json::Bool(true)),
+        Some(b'f') => Ok(Json::Bool(false)),
+        Some(b'n') => Ok(Json::Null),
+        Some(_) => Ok(Json::Number(text.to_owned())),
+        None => Err(JsonError::Empty),
+    }
+}
+
+/// The members of an object, duplicates included.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct MembersVisitor;
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+impl Object {
+    /// The value of this name.
+    pub(super) fn get(&self, name: &str) -> Option<&Json> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// The value of this name, unless it is missing or null.
+    pub(super) fn given(&self, name: &str) -> Option<&Json> {
+        self.get(name).filter(|value| **value != Json::Null)
+    }
+}
+
+impl Json {
+    /// The object that every body of ours is.
+    pub(super) fn into_object(self) -> Result<Object, FieldErrors> {
+        match self {
+            Self::Object(object) => Ok(object),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Array => {
+                Err(FieldErrors::of("body", "must be a JSON object"))
+            }
+        }
+    }
+}
+
+/// An integer within `range`, written without a point or an exponent.
+pub(super) fn integer(value: Option<&Json>, range: &RangeInclusive<i64>) -> Result<i64, String> {
+    let value = value.ok_or("is required")?;
+    let number = if let Json::Number(digits) = value { digits.parse().ok() } else { None };
+    number
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| format!("must be an integer from {} to {}", range.start(), range.end()))
+}
+
+/// An id that a row could have.
+pub(super) fn id(value: Option<&Json>) -> Result<u64, String> {
+    integer(value, &(1..=sale::MAX_ID.cast_signed())).map(i64::cast_unsigned)
+}
+
+/// A text whose number of characters is within `range`.
+pub(super) fn text(value: Option<&Json>, range: &RangeInclusive<usize>) -> Result<String, String> {
+    match value.ok_or("is required")? {
+        Json::String(text) if range.contains(&text.chars().count()) => Ok(text.clone()),
+        Json::String(_) | Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array | Json::Object(_) => {
+            Err(format!("must be a string of {} to {} characters", range.start(), range.end()))
+        }
+    }
+}
+
+/// `true`, `false`, or the default if it is missing or null.
+pub(super) fn optional_flag(value: Option<&Json>, default: bool) -> Result<bool, String> {
+    match value {
+        None | Some(Json::Null) => Ok(default),
+        Some(Json::Bool(flag)) => Ok(*flag),
+        Some(Json::Number(_) | Json::String(_) | Json::Array | Json::Object(_)) => {
+            Err("must be true or false".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn object(text: &str) -> Object {
+        parse(text.as_bytes()).expect("JSON").into_object().expect("an object")
+    }
+
+    #[test]
+    fn values_are_read_as_they_were_sent() {
+        let read =
+            object(r#" {"a": 1e400, "b": "\u00e9", "c": [1, {"d": null}], "e": {"f": true}, "g": -0, "h": null} "#);
+        assert_eq!(read.get("a"), Some(&Json::Number("1e400".to_owned())));
+        assert_eq!(read.get("b"), Some(&Json::String("é".to_owned())));
+        assert_eq!(read.get("c"), Some(&Json::Array));
+        assert_eq!(read.get("e"), Some(&Json::Object(Object(vec![("f".to_owned(), Json::Bool(true))]))));
+        assert_eq!(read.get("h"), Some(&Json::Null));
+        assert_eq!(read.given("h"), None);
+        assert_eq!(read.get("i"), None);
+    }
+
+    #[test]
+    fn the_same_key_twice_is_refused_wherever_it_is() {
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"b":2,"a":3}"#,
+            r#"{"unknown":{"a":1,"a":2}}"#,
+            r#"{"unknown":[[{"a":1,"a":2}]]}"#,
+            r#"{"a":1,"\u0061":2}"#,
+        ] {
+            assert_eq!(parse(text.as_bytes()), Err(JsonError::DuplicateField("a".to_owned())), "{text}");
+        }
+        assert!(parse(br#"{"a":{"a":1},"b":{"a":2}}"#).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused() {
+        assert_eq!(parse(b""), Err(JsonError::Empty));
+        assert_eq!(parse(b" \r\n\t"), Err(JsonError::Empty));
+        assert_eq!(parse(b"{\"a\":\"\xff\"}"), Err(JsonError::NotUtf8));
+        assert_eq!(parse(br#"{"a":"\ud800"}"#), Err(JsonError::NotUnicode));
+        assert_eq!(parse(br#"{"\ud800":1}"#), Err(JsonError::NotUnicode));
+        for text in [
+            "{",
+            "}",
+            "{\"a\"",
+            "{\"a\":",
+            "{\"a\":1",
+            "{\"a\":1,",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{'a':1}",
+            "{\"a\":01}",
+            "{\"a\":+1}",
+            "{\"a\":.5}",
+            "{\"a\":5.}",
+            "{\"a\":NaN}",
+            "{\"a\":tru}",
+            "{} {}",
+            "{}x",
+            "[1,]",
+            "\u{feff}{}",
+            "{\"a\":\"\n\"}",
+            "// c\n{}",
+        ] {
+            assert!(matches!(parse(text.as_bytes()), Err(JsonError::Syntax(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(parse(nested(MAX_DEPTH).as_bytes()).is_ok());
+        assert_eq!(parse(nested(8_000).as_bytes()), Err(JsonError::TooDeep));
+    }
+
+    #[test]
+    fn an_integer_is_written_as_one() {
+        let check = |text: &str| integer(object(&format!("{{\"qty\":{text}}}")).get("qty"), &(1..=1000));
+        assert_eq!(check("1"), Ok(1));
+        assert_eq!(check("1000"), Ok(1000));
+        for text in [
+            "0",
+            "-1",
+            "1001",
+            "1.5",
+            "5.0",
+            "5e0",
+            "\"5\"",
+            "null",
+            "true",
+            "[]",
+            "[5]",
+            "{}",
+            "9223372036854775808",
+            "1e400",
+            "-0",
+            "18446744073709551617",
+        ] {
+            assert_eq!(check(text), Err("must be an integer from 1 to 1000".to_owned()), "{text}");
+        }
+        assert_eq!(integer(None, &(1..=1000)), Err("is required".to_owned()));
+        assert_eq!(id(Some(&Json::Number("9007199254740991".to_owned()))), Ok(9_007_199_254_740_991));
+        assert!(id(Some(&Json::Number("9007199254740992".to_owned()))).is_err());
+    }
+
+    #[test]
+    fn texts_are_counted_in_characters() {
+        let check = |text: &str| super::text(Some(&Json::String(text.to_owned())), &(1..=3));
+        assert_eq!(check("äöü"), Ok("äöü".to_owned()));
+        assert!(check("").is_err());
+        assert!(check("abcd").is_err());
+        assert!(super::text(Some(&Json::Null), &(1..=3)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = parse(&bytes);
+        }
+
+        #[test]
+        fn reads_what_another_parser_reads(text in "[\\[\\]{}\",:0-9a-c.e+ -]{0,24}") {
+            // The other parser takes duplicates and refuses huge numbers; else the two agree.
+            let ours = parse(text.as_bytes());
+            let theirs: Result<serde_json::Value, _> = serde_json::from_str(&text);
+            match (&ours, &theirs) {
+                (Ok(_), Err(error)) => prop_assert!(error.to_string().starts_with("number out of range"), "{error}"),
+                (Ok(_) | Err(JsonError::DuplicateField(_)), Ok(_)) | (Err(_), Err(_)) => {}
+                (Err(error), Ok(_)) => prop_assert!(false, "{error}"),
+            }
+        }
+    }
+}

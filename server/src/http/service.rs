@@ -1,0 +1,146 @@
+//! The way of one request: its name, its route, its rights, its handler, its answer; and the one place
+//! where requests are counted and failures are logged.
+//!
+//! What does not belong here: what any one route does.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::access::Access;
+use super::answer::Answer;
+use super::errors::Problem;
+use super::request::{Body, Call, X_REQUEST_ID, request_id};
+use super::routes::{Listener, Operation, Route};
+use super::server::Shared;
+use crate::telemetry::HttpMetrics;
+
+/// The route of a path that has none.
+const UNMATCHED: &str = "unmatched";
+
+/// Counted as the status of an answer that nobody waited for.
+const CALLER_GONE: u16 = 499;
+
+/// Answers one request, whatever happens.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    listener: Listener,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let begun = Instant::now();
+    let (head, incoming) = request.into_parts();
+    let body = Body::new(incoming);
+    let to_head = head.method == Method::HEAD;
+    let request_id = request_id(&head.headers);
+    let found = shared.routes.find(listener, head.uri.path());
+    let route = found.as_ref().map(|found| found.route);
+    let mut record = Record::new(&shared.config.metrics.http, route, &head.method, begun);
+    let span = tracing::info_span!(
+        "request",
+        method = record.method,
+        route = record.route,
+        request_id = request_id.to_str().unwrap_or_default(),
+        status = tracing::field::Empty,
+    );
+    let deadline = begun + shared.config.request_timeout;
+    let handling = async {
+        let found = found.ok_or(Problem::NotFound)?;
+        let operation = shared.routes.operation(found.route, &head.method)?;
+        admit(&shared, operation, &head.headers)?;
+        let shared = Arc::clone(&shared);
+        let (path_id, path_rest) = (found.path_id, found.path_rest);
+        (operation.handler)(Call { shared, head, body, path_id, path_rest, deadline }).await
+    };
+    let handled = AssertUnwindSafe(handling).catch_unwind().instrument(span.clone()).await;
+    let _entered = span.enter();
+    let answer = match handled {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(problem)) => refuse(&problem),
+        // The panic itself was reported where it happened.
+        Err(_) => refuse(&Problem::Internal),
+    };
+    let status = answer.status().as_u16();
+    span.record("status", status);
+    record.status = status;
+    let mut response = answer.into_response(to_head);
+    response.headers_mut().insert(X_REQUEST_ID, request_id);
+    response
+}
+
+fn admit(shared: &Shared, operation: &Operation, headers: &http::HeaderMap) -> Result<(), Problem> {
+    let tokens = match operation.access {
+        Access::Anyone => return Ok(()),
+        Access::Storefront => &shared.config.api_tokens,
+        Access::Operators => &shared.config.admin_tokens,
+    };
+    match (tokens, operation.access) {
+        (Some(tokens), _) => tokens.admit(headers),
+        (None, Access::Anyone | Access::Storefront) => Ok(()),
+        (None, Access::Operators) => Err(Problem::NotFound),
+    }
+}
+
+fn refuse(problem: &Problem) -> Answer {
+    match problem {
+        Problem::Internal => tracing::error!("a request failed for a reason that was not foreseen"),
+        // One line for each of them would be more work than serving them.
+        Problem::Overloaded | Problem::DatabaseUnavailable | Problem::OutcomeUnknown => {
+            tracing::debug!(code = ?problem.code(), "a request was not served");
+        }
+        _ => tracing::debug!(code = ?problem.code(), %problem, "a request was refused"),
+    }
+    problem.answer()
+}
+
+/// Counts a request once, even if the caller goes away and this is dropped half-way.
+struct Record {
+    metrics: HttpMetrics,
+    route: &'static str,
+    method: &'static str,
+    begun: Instant,
+    status: u16,
+}
+
+impl Record {
+    fn new(metrics: &HttpMetrics, route: Option<&'static Route>, method: &Method, begun: Instant) -> Self {
+        metrics.in_flight.inc();
+        Self {
+            metrics: metrics.clone(),
+            route: route.map_or(UNMATCHED, |route| route.template),
+            method: method_label(method),
+            begun,
+            status: CALLER_GONE,
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.metrics.in_flight.dec();
+        self.metrics.answered(self.route, self.method, self.status, self.begun.elapsed());
+    }
+}
+
+/// A bounded set of names, so that no caller can make up new ones.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// The header value that JSON answers of fixed content have.
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");

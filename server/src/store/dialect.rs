@@ -1,0 +1,98 @@
+//! The few words in which MySQL and SQLite differ. Everything else of a statement is written once.
+
+use std::fmt::{self, Display};
+
+/// Which SQL is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// MySQL 5.7+ and MariaDB 10.5+.
+    MySql,
+    /// SQLite 3.37+.
+    Sqlite,
+}
+
+impl Dialect {
+    /// Ends a SELECT whose rows stay locked. SQLite locks the whole file when the transaction begins.
+    pub(super) const fn for_update(self) -> &'static str {
+        match self {
+            Self::MySql => " FOR UPDATE",
+            Self::Sqlite => "",
+        }
+    }
+
+    /// Follows the products in FROM. Without it, a small table is read from end to end, and a locking
+    /// read waits for every product that somebody else has locked.
+    pub(super) const fn by_primary_key(self) -> &'static str {
+        match self {
+            Self::MySql => " FORCE INDEX (PRIMARY)",
+            Self::Sqlite => "",
+        }
+    }
+
+    /// The larger of two numbers.
+    pub(super) fn larger(self, a: impl Display, b: impl Display) -> String {
+        match self {
+            Self::MySql => format!("GREATEST({a}, {b})"),
+            Self::Sqlite => format!("MAX({a}, {b})"),
+        }
+    }
+
+    /// A text literal of any characters.
+    pub(super) fn text(self, text: &str) -> String {
+        match self {
+            Self::MySql => format!("CONVERT({} USING utf8mb4)", Bytes(text.as_bytes())),
+            Self::Sqlite => format!("CAST({} AS TEXT)", Bytes(text.as_bytes())),
+        }
+    }
+
+    /// INSERT that leaves a row alone that is there already.
+    pub(super) const fn insert_missing(self) -> &'static str {
+        match self {
+            Self::MySql => "INSERT IGNORE INTO",
+            Self::Sqlite => "INSERT OR IGNORE INTO",
+        }
+    }
+}
+
+/// A literal of bytes, the same in both dialects.
+pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
+
+impl Display for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("x'")?;
+        for byte in self.0 {
+            write!(f, "{byte:02x}")?;
+        }
+        f.write_str("'")
+    }
+}
+
+/// A literal, or NULL.
+pub(super) struct Nullable<T>(pub(super) Option<T>);
+
+impl<T: Display> Display for Nullable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("NULL"),
+        }
+    }
+}
+
+/// What follows IN; of no items, a list that holds nothing.
+pub(super) fn members<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    let items = list(items);
+    if items.is_empty() { "(NULL)".to_owned() } else { format!("({items})") }
+}
+
+/// Items with commas between them.
+pub(super) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
+    let mut text = String::new();
+    for (i, item) in items.into_iter().enumerate() {
+        if i > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&item.to_string());
+    }
+    text
+}

@@ -1,0 +1,318 @@
+//! MySQL and MariaDB: the connection, its settings, its transactions.
+//!
+//! Keeps I7: a commit counts as failed only if the server says that it rolled back; anything else
+//! after COMMIT was sent is an unknown outcome. What error numbers mean is in `classify`.
+//!
+//! A batch travels in two packets, so its writes and its COMMIT arrive together. That a write found as
+//! many rows as it must is therefore checked by the server itself: see [`guarded`].
+
+mod classify;
+mod migration;
+
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use sale::Timestamp;
+use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+
+use self::classify::{classify, classify_commit};
+use super::dialect::Dialect;
+use super::error::Misconfigured;
+use super::rows::Reader;
+use super::session::{Backend, Begun, Cells, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
+use super::statements::batch::batch_row;
+use super::{BatchId, Fault, StoreError, Written};
+
+/// How long a new connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The clock, in microseconds. SYSDATE is the time at which it is evaluated: NOW could be the time before
+/// the wait for a lock.
+const CLOCK: &str = "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)";
+
+/// The clock of a single statement. NOW is constant in it, so that indexes can be used.
+const STATEMENT_CLOCK: &str = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)";
+
+/// Where and how to connect.
+pub(super) struct MySql {
+    options: MySqlConnectOptions,
+}
+
+impl MySql {
+    /// Of a `mysql://` or `mariadb://` URL.
+    pub(super) fn new(url: &str) -> Result<Self, StoreError> {
+        let misconfigured = |text: String| StoreError::new(Fault::Refused, Misconfigured(text));
+        let rest = url.strip_prefix("mysql://").or_else(|| url.strip_prefix("mariadb://")).ok_or_else(|| {
+            misconfigured("the database URL must be sqlite:PATH or mysql://user:password@host:port/name".to_owned())
+        })?;
+        // sqlx leaves out what it does not know, and a misspelt TLS parameter must not mean no TLS.
+        let parameters = rest.split_once('?').map_or("", |(_, parameters)| parameters);
+        for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+            let name = parameter.split('=').next().unwrap_or(parameter);
+            if !URL_PARAMETERS.contains(&name) {
+                let known = URL_PARAMETERS.join(", ");
+                return Err(misconfigured(format!(
+                    "the database URL has an unknown parameter {name:?}; known: {known}"
+                )));
+            }
+        }
+        let options = MySqlConnectOptions::from_str(&format!("mysql://{rest}"))
+            .map_err(|error| misconfigured(format!("the database URL cannot be read: {error}")))?;
+        if options.get_database().is_none() {
+            return Err(misconfigured("the database URL names no database: mysql://user@host:port/NAME".to_owned()));
+        }
+        // What sqlx would set on each connection is set together with everything else, in one round trip.
+        let options = options
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .timezone(None)
+            .set_names(false)
+            .statement_cache_capacity(0)
+            .disable_statement_logging();
+        Ok(Self { options })
+    }
+}
+
+const URL_PARAMETERS: [&str; 9] =
+    ["ssl-mode", "sslmode", "ssl-ca", "sslca", "ssl-cert", "sslcert", "ssl-key", "sslkey", "socket"];
+
+/// The settings of every connection. A comment of the form `/*M!` is a statement for MariaDB: there a long
+/// IN list would otherwise become a subquery, which would not read by the index.
+const SETTINGS: &str = "\
+    SET NAMES utf8mb4;
+    SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    SET SESSION autocommit = 1, time_zone = '+00:00', innodb_lock_wait_timeout = 1,
+        sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'
+        /*M!100300 , in_predicate_conversion_threshold = 0 */;
+    SHOW VARIABLES LIKE 'wsrep_on'";
+
+/// Of connections that hold locks: a server that vanishes in the middle must not keep them for hours.
+const BATCH_SETTINGS: &str = "SET SESSION wait_timeout = 30, net_read_timeout = 30, net_write_timeout = 30";
+
+#[async_trait]
+impl Backend for MySql {
+    type Session = MySqlSession;
+
+    const MAX_WRITERS: usize = 64;
+
+    async fn connect(&self, purpose: Purpose) -> Result<MySqlSession, StoreError> {
+        let connecting = async {
+            let connection = self.options.connect().await.map_err(classify::classify_connect)?;
+            let mut session = MySqlSession { connection, in_transaction: false };
+            let batch_settings = if purpose == Purpose::Batches { BATCH_SETTINGS } else { "" };
+            let results = session.run(packet([SETTINGS, batch_settings])).await?;
+            let mut rows = results.iter().flat_map(|result| &result.rows);
+            if rows.any(|row| row.text(1).is_ok_and(|value| value == Some("ON"))) {
+                // A node of a cluster must have applied what the others committed before it reads.
+                session.run("SET SESSION wsrep_sync_wait = 1".to_owned()).await?;
+            }
+            Ok(session)
+        };
+        let timed_out = |_| StoreError::new(Fault::Disconnected, "the database did not accept a connection in time");
+        tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.map_err(timed_out)?
+    }
+
+    async fn begin_migration(&self) -> Result<MySqlSession, StoreError> {
+        migration::begin(self).await
+    }
+
+    async fn end_migration(&self, session: MySqlSession) -> Result<(), StoreError> {
+        migration::end(session).await
+    }
+
+    async fn durability(&self, session: &mut MySqlSession) -> Result<Vec<String>, StoreError> {
+        let names = ["innodb_flush_log_at_trx_commit", "log_bin", "sync_binlog", "binlog_format", "wsrep_on"];
+        let names = names.map(|name| format!("'{name}'")).join(", ");
+        let results = session.run(format!("SHOW VARIABLES WHERE Variable_name IN ({names})")).await?;
+        let mut settings = Vec::new();
+        for row in results.iter().flat_map(|result| &result.rows) {
+            let mut reader = Reader::new(row);
+            settings.push((reader.text()?.to_owned(), reader.text()?.to_owned()));
+        }
+        Ok(in_the_way(&settings))
+    }
+}
+
+/// The settings that let an acknowledged commit be lost.
+fn in_the_way(settings: &[(String, String)]) -> Vec<String> {
+    let is = |name: &str, value: &str| settings.iter().any(|(n, v)| n == name && v.eq_ignore_ascii_case(value));
+    let value = |name: &str| settings.iter().find(|(n, _)| n == name).map_or("unknown", |(_, v)| v.as_str());
+    let mut found = Vec::new();
+    if !is("innodb_flush_log_at_trx_commit", "1") {
+        let value = value("innodb_flush_log_at_trx_commit");
+        let cluster = if is("wsrep_on", "ON") { " unless another node of the cluster survives" } else { "" };
+        found.push(format!(
+            "innodb_flush_log_at_trx_commit is {value}, not 1: a crash of the database's machine loses the last \
+             commits{cluster}"
+        ));
+    }
+    if is("log_bin", "ON") && !is("sync_binlog", "1") {
+        let value = value("sync_binlog");
+        found.push(format!("sync_binlog is {value}, not 1: a crash can lose commits from the binary log"));
+    }
+    if is("log_bin", "ON") && is("binlog_format", "STATEMENT") {
+        found.push("binlog_format is STATEMENT: READ COMMITTED transactions cannot be written to it".to_owned());
+    }
+    found
+}
+
+/// A connection.
+pub(super) struct MySqlSession {
+    connection: MySqlConnection,
+    /// START TRANSACTION commits a transaction that is open, so one that was left is rolled back first.
+    in_transaction: bool,
+}
+
+impl MySqlSession {
+    async fn send(&mut self, sql: String) -> Result<Vec<ResultSet<MySqlRow>>, Stopped> {
+        let stream = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);
+        collect(stream.boxed(), |done| (done.rows_affected(), done.last_insert_id())).await
+    }
+
+    async fn end(&mut self, sql: &str) -> Result<(), Stopped> {
+        self.send(sql.to_owned()).await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Session for MySqlSession {
+    type Row = MySqlRow;
+
+    const DIALECT: Dialect = Dialect::MySql;
+
+    fn statement_clock() -> String {
+        STATEMENT_CLOCK.to_owned()
+    }
+
+    async fn run(&mut self, sql: String) -> Result<Vec<ResultSet<MySqlRow>>, StoreError> {
+        self.send(sql).await.map_err(|stopped| classify(stopped.error))
+    }
+
+    async fn begin(&mut self, lock: String, rest: Vec<String>) -> Result<Begun<MySqlRow>, StoreError> {
+        self.rollback().await?;
+        self.in_transaction = true;
+        let sql = packet(["START TRANSACTION", &lock, CLOCK].into_iter().chain(rest.iter().map(String::as_str)));
+        let results = match self.send(sql).await {
+            Ok(results) => results,
+            Err(stopped) => {
+                drop(self.rollback().await);
+                return Err(classify(stopped.error));
+            }
+        };
+        let mut results = results.into_iter();
+        let (Some(_), Some(locked), Some(clock)) = (results.next(), results.next(), results.next()) else {
+            return Err(StoreError::new(Fault::Disconnected, "results are missing"));
+        };
+        let Some(row) = clock.rows.first() else {
+            return Err(StoreError::new(Fault::Disconnected, "the clock is missing"));
+        };
+        let now = Reader::new(row).timestamp()?;
+        Ok(Begun { locked: locked.rows, now, rest: results.collect(), lock_wait: locked.elapsed })
+    }
+
+    async fn begin_snapshot(&mut self) -> Result<Timestamp, StoreError> {
+        self.rollback().await?;
+        self.in_transaction = true;
+        let sql = [
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+            "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY",
+            CLOCK,
+        ];
+        let results = self.run(packet(sql)).await?;
+        let row = results.iter().find_map(|result| result.rows.first());
+        let row = row.ok_or_else(|| StoreError::new(Fault::Disconnected, "the clock is missing"))?;
+        Reader::new(row).timestamp()
+    }
+
+    async fn commit_batch(&mut self, batch: BatchId, at: Timestamp, writes: Vec<Write>) -> Result<Written, StoreError> {
+        let started = Instant::now();
+        let (statements, guard) = guarded(batch, at, writes);
+        let commit = statements.len() - 1;
+        match self.send(packet(&statements)).await {
+            Ok(_) => {
+                self.in_transaction = false;
+                Ok(Written { write: Duration::ZERO, commit: started.elapsed() })
+            }
+            Err(stopped) => {
+                let error = match stopped.done {
+                    done if done == commit => classify_commit(stopped.error),
+                    // The server answers the statements in order and stops at an error, so that COMMIT never ran.
+                    // Only a server can say so: without its answer, nobody knows how far it got.
+                    _ if stopped.error.as_database_error().is_none() => classify_commit(stopped.error),
+                    0 => classify::classify_batch_row(stopped.error),
+                    done if Some(done) == guard => classify::classify_guard(stopped.error),
+                    _ => classify(stopped.error),
+                };
+                if error.fault != Fault::OutcomeUnknown {
+                    drop(self.rollback().await);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        self.end("COMMIT").await.map_err(|stopped| classify_commit(stopped.error))
+    }
+
+    async fn rollback(&mut self) -> Result<(), StoreError> {
+        if self.in_transaction {
+            self.end("ROLLBACK").await.map_err(|stopped| classify(stopped.error))?;
+        }
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> Result<(), StoreError> {
+        self.connection.ping().await.map_err(classify)
+    }
+
+    async fn close(self) {
+        drop(self.connection.close().await);
+    }
+}
+
+/// The statements of a commit, and the position of its guard. The guard sums up how many rows the
+/// UPDATEs found. If that is not what it must be it sets a column to NULL that cannot be NULL, which
+/// strict mode refuses: the packet stops there, before COMMIT. It names the batch's own row, which
+/// nobody else has locked.
+fn guarded(batch: BatchId, at: Timestamp, writes: Vec<Write>) -> (Vec<String>, Option<usize>) {
+    let mut statements = vec![batch_row(batch, at)];
+    let mut must_match = None;
+    for Write { sql, must_match: rows } in writes {
+        statements.push(sql);
+        if let Some(rows) = rows {
+            // ROW_COUNT() counts the rows that were found, changed or not: sqlx sets CLIENT_FOUND_ROWS.
+            let before = if must_match.is_none() { "" } else { "@matched + " };
+            statements.push(format!("SET @matched = {before}ROW_COUNT()"));
+            must_match = Some(must_match.unwrap_or(0) + rows);
+        }
+    }
+    let guard = must_match.map(|rows| {
+        statements.push(format!(
+            "UPDATE batches SET committed_at = IF(@matched = {rows}, committed_at, NULL) WHERE id = {}",
+            batch.0
+        ));
+        statements.len() - 1
+    });
+    statements.push("COMMIT".to_owned());
+    (statements, guard)
+}
+
+impl Cells for MySqlRow {
+    fn integer(&self, index: usize) -> Result<Option<i64>, sqlx::Error> {
+        self.try_get_unchecked(index)
+    }
+
+    fn text(&self, index: usize) -> Result<Option<&str>, sqlx::Error> {
+        self.try_get_unchecked(index)
+    }
+
+    fn bytes(&self, index: usize) -> Result<Option<&[u8]>, sqlx::Error> {
+        self.try_get_unchecked(index)
+    }
+}

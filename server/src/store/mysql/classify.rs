@@ -1,0 +1,104 @@
+//! What the error numbers of MySQL and MariaDB mean for a transaction.
+//!
+//! The numbers are the servers' own; both agree on those below 1900, and the others are used by one only.
+//! Keeps I7: [`classify_commit`] calls a commit failed only where the server rolled it back.
+
+use sqlx::mysql::MySqlDatabaseError;
+
+use super::super::error::{GUARD, Misconfigured};
+use super::super::{Conflict, Fault, StoreError};
+
+/// An error of any statement but COMMIT.
+pub(super) fn classify(error: sqlx::Error) -> StoreError {
+    let fault = match number_and_message(&error) {
+        Some((number, message)) => fault_of(number, message),
+        None if is_connection(&error) => Fault::Disconnected,
+        None => Fault::Refused,
+    };
+    StoreError::new(fault, error)
+}
+
+/// An error of the statement that writes the row of a batch.
+pub(super) fn classify_batch_row(error: sqlx::Error) -> StoreError {
+    match number_and_message(&error) {
+        Some((DUPLICATE, _)) => StoreError::new(Fault::BatchExists, error),
+        _ => classify(error),
+    }
+}
+
+/// An error of the statement that checks how many rows the others found.
+pub(super) fn classify_guard(error: sqlx::Error) -> StoreError {
+    match number_and_message(&error) {
+        Some((NOT_NULL, _)) => StoreError::new(Fault::Refused, GUARD),
+        _ => classify(error),
+    }
+}
+
+/// An error once COMMIT was sent.
+pub(super) fn classify_commit(error: sqlx::Error) -> StoreError {
+    let rolled_back = number_and_message(&error).map(|(number, message)| fault_of(number, message)).filter(|fault| {
+        // A server that refuses to write or finds a conflict has rolled back, or never began. One that
+        // is going away, or has lost its cluster, may have done either.
+        let number = number_and_message(&error).map_or(0, |(number, _)| number);
+        matches!(fault, Fault::Retry(_)) || READ_ONLY.contains(&number)
+    });
+    StoreError::new(rolled_back.unwrap_or(Fault::OutcomeUnknown), error)
+}
+
+/// An error of a new connection.
+pub(super) fn classify_connect(error: sqlx::Error) -> StoreError {
+    match number_and_message(&error) {
+        Some((number, message)) if MISCONFIGURED.contains(&number) => StoreError::new(
+            Fault::Disconnected,
+            Misconfigured(format!("the database refuses us: {message} ({number})")),
+        ),
+        _ if matches!(error, sqlx::Error::Configuration(_)) => {
+            StoreError::new(Fault::Disconnected, Misconfigured(error.to_string()))
+        }
+        _ => StoreError::new(Fault::Disconnected, error),
+    }
+}
+
+const NOT_NULL: u16 = 1048;
+const DUPLICATE: u16 = 1062;
+
+/// Access denied (to the database, to the account, for want of a password or a plugin); unknown database;
+/// TLS demanded by the server.
+const MISCONFIGURED: [u16; 6] = [1044, 1045, 1049, 1524, 1698, 3159];
+
+/// --read-only, a read-only transaction or server.
+const READ_ONLY: [u16; 3] = [1290, 1792, 1836];
+
+/// The connection or the server is of no use: too many connections, shutdown, killed, a cluster node that
+/// is not ready, an idle time-out, a full disk, an aborted connection, a statement that took too long.
+const USELESS: [u16; 17] =
+    [1021, 1040, 1047, 1053, 1080, 1114, 1152, 1159, 1160, 1161, 1203, 1226, 1317, 1927, 1969, 3024, 4031];
+
+fn fault_of(number: u16, message: &str) -> Fault {
+    match number {
+        1213 | 1614 => Fault::Retry(Conflict::Deadlock),
+        1205 => Fault::Retry(Conflict::LockTimeout),
+        1020 => Fault::Retry(Conflict::RowChanged),
+        DUPLICATE if is_callers_key(message) => Fault::Retry(Conflict::DuplicateKey),
+        number if READ_ONLY.contains(&number) || USELESS.contains(&number) => Fault::Disconnected,
+        _ => Fault::Refused,
+    }
+}
+
+/// Whether a duplicate is of a key that callers choose. The message ends in `for key 'NAME'`, or
+/// `'TABLE.NAME'`; before that it repeats the value, so only its end can be trusted.
+fn is_callers_key(message: &str) -> bool {
+    let Some((_, name)) = message.rsplit_once("for key ") else { return false };
+    let name = name.trim_matches('\'');
+    let name = name.rsplit('.').next().unwrap_or(name);
+    ["holds_idempotency_key", "orders_idempotency_key", "payment_events_key"].contains(&name)
+}
+
+fn is_connection(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed)
+}
+
+fn number_and_message(error: &sqlx::Error) -> Option<(u16, &str)> {
+    let error = error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?;
+    Some((error.number(), error.message()))
+}

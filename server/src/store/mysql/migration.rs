@@ -1,0 +1,33 @@
+//! Keeps other servers' migrations out while one migrates.
+//!
+//! A named lock of the server, with a time and with the answer checked: a lock that was not granted
+//! is no lock. It ends with the connection, so that a server that dies lets the next one in.
+
+use super::super::session::{Backend, Purpose, Session};
+use super::super::{Fault, StoreError};
+use super::{MySql, MySqlSession};
+use crate::store::rows::Reader;
+
+/// How long to wait for somebody else's migrations, in seconds.
+const LOCK_SECONDS: u32 = 60;
+
+/// Lock names are short, database names need not be.
+const LOCK_NAME: &str = "CONCAT('holdfast.migrate.', LEFT(SHA2(DATABASE(), 256), 32))";
+
+pub(super) async fn begin(backend: &MySql) -> Result<MySqlSession, StoreError> {
+    let mut session = backend.connect(Purpose::Desk).await?;
+    let results = session.run(format!("SELECT GET_LOCK({LOCK_NAME}, {LOCK_SECONDS})")).await?;
+    let row = results.iter().find_map(|result| result.rows.first());
+    let granted = row.map(|row| Reader::new(row).optional_integer()).transpose()?.flatten();
+    if granted == Some(1) {
+        Ok(session)
+    } else {
+        Err(StoreError::new(Fault::Disconnected, "another server's migrations have not ended"))
+    }
+}
+
+pub(super) async fn end(mut session: MySqlSession) -> Result<(), StoreError> {
+    session.run(format!("DO RELEASE_LOCK({LOCK_NAME})")).await?;
+    session.close().await;
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! One connection to a database, and what opens them: the seam between the statements, which are
+//! written once, and the two databases.
+//!
+//! A session sends several statements in one packet and gives their results back in order. It knows
+//! transactions, so that none is ever left open or begun inside another one; it knows nothing of rows.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
+use sale::Timestamp;
+use sqlx::Either;
+
+use super::dialect::Dialect;
+use super::{BatchId, StoreError, Written};
+
+/// A connection.
+#[async_trait]
+pub(super) trait Session: Send + 'static {
+    /// A row of a result.
+    type Row: Cells;
+
+    /// The SQL it speaks.
+    const DIALECT: Dialect;
+
+    /// The clock as an expression for one statement that waits for nobody, in microseconds.
+    fn statement_clock() -> String;
+
+    /// Sends `sql`, one or more statements, and returns a result for each.
+    async fn run(&mut self, sql: String) -> Result<Vec<ResultSet<Self::Row>>, StoreError>;
+
+    /// Begins a transaction that writes: runs `lock`, then reads the clock, then runs `rest`, which
+    /// may be no statements at all. After an error nothing of the transaction is left.
+    async fn begin(&mut self, lock: String, rest: Vec<String>) -> Result<Begun<Self::Row>, StoreError>;
+
+    /// Begins a transaction that only reads, all of it at one moment, and says which.
+    async fn begin_snapshot(&mut self) -> Result<Timestamp, StoreError>;
+
+    /// Writes the row that says that `batch` was committed, then `writes`, and commits, if every write
+    /// found as many rows as it must. After an error other than an unknown outcome nothing of the
+    /// transaction is left.
+    async fn commit_batch(&mut self, batch: BatchId, at: Timestamp, writes: Vec<Write>) -> Result<Written, StoreError>;
+
+    /// Commits.
+    async fn commit(&mut self) -> Result<(), StoreError>;
+
+    /// Ends the transaction, if there is one, without a change.
+    async fn rollback(&mut self) -> Result<(), StoreError>;
+
+    /// A round trip that does nothing.
+    async fn ping(&mut self) -> Result<(), StoreError>;
+
+    /// Says good-bye.
+    async fn close(self);
+}
+
+/// What opens connections to one database.
+#[async_trait]
+pub(super) trait Backend: Send + Sync + 'static {
+    /// What it opens.
+    type Session: Session;
+
+    /// How many connections may usefully write at the same time.
+    const MAX_WRITERS: usize;
+
+    /// Opens a connection.
+    async fn connect(&self, purpose: Purpose) -> Result<Self::Session, StoreError>;
+
+    /// Keeps everybody else's migrations out until the session ends or `end_migration`; on SQLite
+    /// in one transaction.
+    async fn begin_migration(&self) -> Result<Self::Session, StoreError>;
+
+    /// Makes the migrations last, and lets others in.
+    async fn end_migration(&self, session: Self::Session) -> Result<(), StoreError>;
+
+    /// The settings that stand in the way of I7, for people.
+    async fn durability(&self, session: &mut Self::Session) -> Result<Vec<String>, StoreError>;
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Batches: it must not keep its locks for long if this server vanishes.
+    Batches,
+    /// Single reads.
+    Reads,
+    /// Everything else that writes, and long reads.
+    Desk,
+}
+
+/// The result of one statement.
+#[derive(Debug)]
+pub(super) struct ResultSet<R> {
+    /// The rows that it returned.
+    pub(super) rows: Vec<R>,
+    /// The rows that it changed, or, of an UPDATE, found.
+    pub(super) matched: u64,
+    /// The id that it gave to a row.
+    pub(super) inserted_id: u64,
+    /// When it was there, from the sending on.
+    pub(super) elapsed: Duration,
+}
+
+/// What [`Session::begin`] found.
+pub(super) struct Begun<R> {
+    /// The rows of the statement that locks.
+    pub(super) locked: Vec<R>,
+    /// The clock, read after the lock was granted.
+    pub(super) now: Timestamp,
+    /// The results of the rest.
+    pub(super) rest: Vec<ResultSet<R>>,
+    /// How long the lock took.
+    pub(super) lock_wait: Duration,
+}
+
+/// A statement that writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Write {
+    /// The statement.
+    pub(super) sql: String,
+    /// How many rows it must find; `None` for an INSERT, which does it all or fails.
+    pub(super) must_match: Option<u64>,
+}
+
+/// The columns of a row, by position.
+pub(super) trait Cells: Send + Sync + Unpin + 'static {
+    /// A number, or NULL.
+    fn integer(&self, index: usize) -> Result<Option<i64>, sqlx::Error>;
+
+    /// Text, or NULL.
+    fn text(&self, index: usize) -> Result<Option<&str>, sqlx::Error>;
+
+    /// Bytes, or NULL.
+    fn bytes(&self, index: usize) -> Result<Option<&[u8]>, sqlx::Error>;
+}
+
+/// Statements that did not all succeed.
+pub(super) struct Stopped {
+    /// How many succeeded before the one that failed.
+    pub(super) done: usize,
+    /// Why it failed.
+    pub(super) error: sqlx::Error,
+}
+
+/// Collects the results of the statements of one packet.
+pub(super) async fn collect<Done, R>(
+    mut stream: BoxStream<'_, Result<Either<Done, R>, sqlx::Error>>,
+    figures: impl Fn(&Done) -> (u64, u64) + Send,
+) -> Result<Vec<ResultSet<R>>, Stopped> {
+    let sent = Instant::now();
+    let mut results = Vec::new();
+    let mut rows = Vec::new();
+    loop {
+        match stream.try_next().await {
+            Ok(Some(Either::Right(row))) => rows.push(row),
+            Ok(Some(Either::Left(done))) => {
+                let (matched, inserted_id) = figures(&done);
+                let rows = std::mem::take(&mut rows);
+                results.push(ResultSet { rows, matched, inserted_id, elapsed: sent.elapsed() });
+            }
+            Ok(None) => return Ok(results),
+            Err(error) => return Err(Stopped { done: results.len(), error }),
+        }
+    }
+}
+
+/// Statements as one packet; empty ones are left out.
+pub(super) fn packet(statements: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut sql = String::new();
+    for statement in statements {
+        let statement = statement.as_ref();
+        if !statement.is_empty() {
+            if !sql.is_empty() {
+                sql.push_str(";\n");
+            }
+            sql.push_str(statement);
+        }
+    }
+    sql
+}

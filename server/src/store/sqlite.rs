@@ -1,0 +1,347 @@
+//! SQLite: the file, its connections, its transactions, what its error codes mean.
+//!
+//! Keeps I7 with a write-ahead log that is synchronised at every commit. The file has one writer at a
+//! time: within this process those that want to write wait in line, fairly, which SQLite's own waiting
+//! is not; other processes are waited for by SQLite. The clock is that of the process, read once the
+//! transaction has begun.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use sale::Timestamp;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteError, SqliteJournalMode, SqliteRow, SqliteSynchronous,
+};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::dialect::Dialect;
+use super::error::{GUARD, Misconfigured};
+use super::session::{Backend, Begun, Cells, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
+use super::statements::batch::batch_row;
+use super::{BatchId, Conflict, Fault, StoreError, Written};
+
+/// How long to wait for another process that writes to the file: as for a locked row in MySQL.
+const BATCH_LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// The same for commands of people, who wait rather than try again.
+const DESK_LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// How long to wait for another process's migrations.
+const MIGRATION_LOCK_WAIT: Duration = Duration::from_secs(60);
+
+/// The file of an SQLite URL; `None` if it is a URL of another kind.
+pub(super) fn path_of(url: &str) -> Result<Option<PathBuf>, StoreError> {
+    let Some(rest) = url.strip_prefix("sqlite:") else { return Ok(None) };
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    let refused = |text: &str| Err(StoreError::new(Fault::Refused, Misconfigured(text.to_owned())));
+    if path.is_empty() {
+        return refused("the database URL names no file: sqlite:PATH");
+    }
+    if path.contains(":memory:") || path.contains("mode=memory") {
+        return refused("an SQLite database in memory is not supported: a sale must outlive the process");
+    }
+    if path.contains('?') {
+        return refused("an SQLite URL has no parameters: sqlite:PATH");
+    }
+    Ok(Some(PathBuf::from(path)))
+}
+
+/// A file.
+pub(super) struct Sqlite {
+    path: PathBuf,
+    create_file: bool,
+    /// Held by whoever has a write transaction in this process.
+    turns: Arc<Mutex<()>>,
+}
+
+impl Sqlite {
+    pub(super) fn new(path: PathBuf, create_file: bool) -> Self {
+        Self { path, create_file, turns: Arc::new(Mutex::new(())) }
+    }
+
+    async fn open(&self, lock_wait: Duration, read_only: bool) -> Result<SqliteSession, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(self.create_file)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(lock_wait)
+            .pragma("query_only", if read_only { "ON" } else { "OFF" })
+            // Rows of a large result wait in the connection's thread less often.
+            .row_buffer_size(1024)
+            .statement_cache_capacity(0)
+            .disable_statement_logging();
+        let started = Instant::now();
+        loop {
+            match options.connect().await {
+                Ok(connection) => {
+                    return Ok(SqliteSession {
+                        connection,
+                        turns: Arc::clone(&self.turns),
+                        turn: None,
+                        lock_wait,
+                        in_transaction: false,
+                    });
+                }
+                // Whoever makes the file turns on its log, and for that moment SQLite lets nobody wait.
+                Err(error) if code(&error).is_some_and(is_busy) && started.elapsed() < DESK_LOCK_WAIT => {
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(2..20))).await;
+                }
+                Err(error) => return Err(classify_connect(error, &self.path)),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Sqlite {
+    type Session = SqliteSession;
+
+    const MAX_WRITERS: usize = 1;
+
+    async fn connect(&self, purpose: Purpose) -> Result<SqliteSession, StoreError> {
+        match purpose {
+            Purpose::Batches => self.open(BATCH_LOCK_WAIT, false).await,
+            Purpose::Reads => self.open(DESK_LOCK_WAIT, true).await,
+            Purpose::Desk => self.open(DESK_LOCK_WAIT, false).await,
+        }
+    }
+
+    async fn begin_migration(&self) -> Result<SqliteSession, StoreError> {
+        let mut session = self.open(MIGRATION_LOCK_WAIT, false).await?;
+        session.begin_immediate().await?;
+        Ok(session)
+    }
+
+    async fn end_migration(&self, mut session: SqliteSession) -> Result<(), StoreError> {
+        session.commit().await?;
+        session.close().await;
+        Ok(())
+    }
+
+    async fn durability(&self, _session: &mut SqliteSession) -> Result<Vec<String>, StoreError> {
+        // Each connection sets what it takes.
+        Ok(Vec::new())
+    }
+}
+
+/// The process clock.
+fn clock() -> Timestamp {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since_1970.as_micros()).unwrap_or(i64::MAX))
+}
+
+/// A connection.
+pub(super) struct SqliteSession {
+    connection: SqliteConnection,
+    turns: Arc<Mutex<()>>,
+    /// Held from the beginning of a write transaction to its end.
+    turn: Option<OwnedMutexGuard<()>>,
+    /// How long to wait in line, and then how long for another process.
+    lock_wait: Duration,
+    in_transaction: bool,
+}
+
+impl SqliteSession {
+    async fn send(&mut self, sql: String) -> Result<Vec<ResultSet<SqliteRow>>, Stopped> {
+        let stream = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);
+        let inserted_id = |id: i64| u64::try_from(id).unwrap_or(0);
+        collect(stream.boxed(), |done| (done.rows_affected(), inserted_id(done.last_insert_rowid()))).await
+    }
+
+    async fn begin_immediate(&mut self) -> Result<(), StoreError> {
+        self.rollback().await?;
+        let turn = tokio::time::timeout(self.lock_wait, Arc::clone(&self.turns).lock_owned()).await;
+        let waited = |_| StoreError::new(Fault::Retry(Conflict::LockTimeout), "this process has another transaction");
+        self.turn = Some(turn.map_err(waited)?);
+        self.in_transaction = true;
+        if let Err(error) = self.run("BEGIN IMMEDIATE".to_owned()).await {
+            self.in_transaction = false;
+            self.turn = None;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, sql: &str) -> Result<(), Stopped> {
+        self.send(sql.to_owned()).await?;
+        self.in_transaction = false;
+        self.turn = None;
+        Ok(())
+    }
+
+    async fn write(&mut self, batch: BatchId, at: Timestamp, writes: Vec<Write>) -> Result<(), StoreError> {
+        let (sql, must_match): (Vec<String>, Vec<Option<u64>>) =
+            writes.into_iter().map(|write| (write.sql, write.must_match)).unzip();
+        let sql = packet([batch_row(batch, at)].into_iter().chain(sql));
+        let results = self.send(sql).await.map_err(|stopped| match stopped.done {
+            0 if code(&stopped.error) == Some(CONSTRAINT_PRIMARY_KEY) => {
+                StoreError::new(Fault::BatchExists, stopped.error)
+            }
+            _ => classify(stopped.error),
+        })?;
+        let matched = results.iter().skip(1).map(|result| result.matched);
+        let as_loaded = must_match.iter().zip(matched).all(|(must, found)| must.is_none_or(|must| must == found));
+        if as_loaded { Ok(()) } else { Err(StoreError::new(Fault::Refused, GUARD)) }
+    }
+}
+
+#[async_trait]
+impl Session for SqliteSession {
+    type Row = SqliteRow;
+
+    const DIALECT: Dialect = Dialect::Sqlite;
+
+    fn statement_clock() -> String {
+        clock().0.to_string()
+    }
+
+    async fn run(&mut self, sql: String) -> Result<Vec<ResultSet<SqliteRow>>, StoreError> {
+        self.send(sql).await.map_err(|stopped| classify(stopped.error))
+    }
+
+    async fn begin(&mut self, lock: String, rest: Vec<String>) -> Result<Begun<SqliteRow>, StoreError> {
+        let started = Instant::now();
+        self.begin_immediate().await?;
+        let lock_wait = started.elapsed();
+        let now = clock();
+        match self.run(packet([lock].into_iter().chain(rest))).await {
+            Ok(results) => {
+                let mut results = results.into_iter();
+                let locked = results.next().map_or_else(Vec::new, |result| result.rows);
+                Ok(Begun { locked, now, rest: results.collect(), lock_wait })
+            }
+            Err(error) => {
+                drop(self.rollback().await);
+                Err(error)
+            }
+        }
+    }
+
+    async fn begin_snapshot(&mut self) -> Result<Timestamp, StoreError> {
+        self.rollback().await?;
+        self.in_transaction = true;
+        // The first read fixes the moment, not BEGIN.
+        self.run("BEGIN; SELECT COUNT(*) FROM id_blocks".to_owned()).await?;
+        Ok(clock())
+    }
+
+    async fn commit_batch(&mut self, batch: BatchId, at: Timestamp, writes: Vec<Write>) -> Result<Written, StoreError> {
+        let started = Instant::now();
+        if let Err(error) = self.write(batch, at, writes).await {
+            drop(self.rollback().await);
+            return Err(error);
+        }
+        let write = started.elapsed();
+        self.commit().await?;
+        Ok(Written { write, commit: started.elapsed().saturating_sub(write) })
+    }
+
+    async fn commit(&mut self) -> Result<(), StoreError> {
+        let Err(stopped) = self.end("COMMIT").await else { return Ok(()) };
+        let error = classify_commit(stopped.error);
+        if error.fault != Fault::OutcomeUnknown {
+            drop(self.rollback().await);
+        }
+        Err(error)
+    }
+
+    async fn rollback(&mut self) -> Result<(), StoreError> {
+        if !self.in_transaction {
+            return Ok(());
+        }
+        match self.end("ROLLBACK").await {
+            // Some errors have rolled back already, and then there is nothing left to end.
+            Err(stopped) if code(&stopped.error) == Some(ERROR) => {
+                self.in_transaction = false;
+                self.turn = None;
+                Ok(())
+            }
+            ended => ended.map_err(|stopped| classify(stopped.error)),
+        }
+    }
+
+    async fn ping(&mut self) -> Result<(), StoreError> {
+        self.connection.ping().await.map_err(classify)
+    }
+
+    async fn close(self) {
+        drop(self.connection.close().await);
+    }
+}
+
+impl Cells for SqliteRow {
+    fn integer(&self, index: usize) -> Result<Option<i64>, sqlx::Error> {
+        self.try_get_unchecked(index)
+    }
+
+    fn text(&self, index: usize) -> Result<Option<&str>, sqlx::Error> {
+        self.try_get_unchecked(index)
+    }
+
+    fn bytes(&self, index: usize) -> Result<Option<&[u8]>, sqlx::Error> {
+        self.try_get_unchecked(index)
+    }
+}
+
+const ERROR: i32 = 1;
+const BUSY: i32 = 5;
+const LOCKED: i32 = 6;
+const CONSTRAINT_PRIMARY_KEY: i32 = 1555;
+const CONSTRAINT_UNIQUE: i32 = 2067;
+
+/// The file cannot be written or read: read-only, input or output, full, not to be opened, no database.
+const USELESS: [i32; 5] = [8, 10, 13, 14, 26];
+
+/// The extended result code, where SQLite gave one.
+fn code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.try_downcast_ref::<SqliteError>()?;
+    error.as_database_error()?.code()?.parse().ok()
+}
+
+/// The low byte of an extended code is the plain one.
+const fn is_busy(code: i32) -> bool {
+    matches!(code & 0xff, BUSY | LOCKED)
+}
+
+/// An error of any statement but COMMIT.
+fn classify(error: sqlx::Error) -> StoreError {
+    let message = error.as_database_error().map(sqlx::error::DatabaseError::message).unwrap_or_default();
+    let fault = match code(&error) {
+        Some(CONSTRAINT_UNIQUE) if is_callers_key(message) => Fault::Retry(Conflict::DuplicateKey),
+        Some(code) if is_busy(code) => Fault::Retry(Conflict::LockTimeout),
+        Some(code) if USELESS.contains(&(code & 0xff)) => Fault::Disconnected,
+        None if matches!(error, sqlx::Error::WorkerCrashed | sqlx::Error::Io(_)) => Fault::Disconnected,
+        _ => Fault::Refused,
+    };
+    StoreError::new(fault, error)
+}
+
+/// An error of COMMIT. A busy file or a full disk leaves the transaction open, so that it is rolled back.
+/// After a failed write or synchronisation nobody knows what the log holds.
+fn classify_commit(error: sqlx::Error) -> StoreError {
+    const FULL: i32 = 13;
+    let certain = code(&error).is_some_and(|code| is_busy(code) || code & 0xff == FULL);
+    if certain { classify(error) } else { StoreError::new(Fault::OutcomeUnknown, error) }
+}
+
+fn classify_connect(error: sqlx::Error, path: &Path) -> StoreError {
+    match code(&error).map(|code| code & 0xff) {
+        Some(14 | 26) => {
+            let text = format!("the database file {} cannot be opened: {error}", path.display());
+            StoreError::new(Fault::Disconnected, Misconfigured(text))
+        }
+        _ => StoreError::new(Fault::Disconnected, error),
+    }
+}
+
+/// Whether a duplicate is of a key that callers choose.
+fn is_callers_key(message: &str) -> bool {
+    let keys = ["holds.idempotency_key", "orders.idempotency_key", "payment_events.payment_key"];
+    keys.iter().any(|key| message.contains(key))
+}

@@ -1,0 +1,271 @@
+//! The label values of metrics, as enums: a value that is not listed here cannot be counted, so the
+//! number of time series is bounded, and each starts at 0 instead of appearing with its first event.
+//!
+//! What belongs here: names, and how refusals of `sale` map to them. What does not: metrics.
+
+use sale::{Invariant, PaymentEffect, Refusal};
+
+/// A closed set of label values.
+pub trait Label: Copy + 'static {
+    /// Every value, each at its index.
+    const ALL: &'static [Self];
+
+    /// The value as Prometheus shows it.
+    fn name(self) -> &'static str;
+
+    /// The place of this value in [`Label::ALL`].
+    fn index(self) -> usize;
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $label:ident { $($(#[$value_doc:meta])* $value:ident = $name:literal,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $label {
+            $($(#[$value_doc])* $value,)*
+        }
+
+        impl Label for $label {
+            const ALL: &'static [Self] = &[$(Self::$value,)*];
+
+            fn name(self) -> &'static str {
+                match self {
+                    $(Self::$value => $name,)*
+                }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    )*};
+}
+
+labels! {
+    /// What became of a request for a hold.
+    HoldOutcome {
+        /// It was placed.
+        Placed = "placed",
+        /// An earlier request with its key had placed it.
+        Replayed = "replayed",
+        /// The units were not there.
+        InsufficientStock = "insufficient_stock",
+        /// The product takes no new holds.
+        ProductSuspended = "product_suspended",
+        /// The product is unknown, or the quantity is over the limit.
+        Invalid = "validation_failed",
+        /// Its key was used with another body.
+        KeyReused = "idempotency_key_reused",
+        /// It was not served; see the refused work.
+        NotServed = "not_served",
+    }
+
+    /// What became of a request for an order.
+    OrderOutcome {
+        /// It was made.
+        Placed = "placed",
+        /// An earlier request with its key had made it.
+        Replayed = "replayed",
+        /// The hold's deadline had come.
+        HoldExpired = "hold_expired",
+        /// The hold's units had gone back.
+        HoldReleased = "hold_released",
+        /// The hold was an order already.
+        HoldAlreadyRedeemed = "hold_already_redeemed",
+        /// The hold is unknown.
+        Invalid = "validation_failed",
+        /// Its key was used with another body.
+        KeyReused = "idempotency_key_reused",
+        /// It was not served; see the refused work.
+        NotServed = "not_served",
+    }
+
+    /// What became of a payment event.
+    PaymentOutcome {
+        /// The order is paid.
+        Paid = "paid",
+        /// The order is cancelled, its units are back.
+        Cancelled = "cancelled",
+        /// It was recorded and changed nothing.
+        NoEffect = "no_effect",
+        /// Money was taken for a cancelled order.
+        RefundRequired = "refund_required",
+        /// It had been recorded before.
+        Repeated = "repeated",
+        /// Its key was used with other news.
+        KeyConflict = "payment_key_conflict",
+        /// There is no such order.
+        OrderUnknown = "order_unknown",
+        /// It was not served; see the refused work.
+        NotServed = "not_served",
+    }
+
+    /// A part of a batch's transaction.
+    Phase {
+        /// Waiting for the products' locks.
+        LockWait = "lock_wait",
+        /// Loading the rest.
+        Load = "load",
+        /// Deciding, in memory.
+        Decide = "decide",
+        /// Writing the rows.
+        Write = "write",
+        /// The commit.
+        Commit = "commit",
+    }
+
+    /// A bounded queue of the engine.
+    Queue {
+        /// Of holds.
+        Holds = "holds",
+        /// Of orders, payment events and all else.
+        Others = "others",
+    }
+
+    /// Why a batch was run again.
+    RetryReason {
+        /// Locks in a circle.
+        Deadlock = "deadlock",
+        /// A lock was not granted in time.
+        LockTimeout = "lock_timeout",
+        /// A row changed since it was read.
+        RowChanged = "row_changed",
+        /// Another transaction wrote the same key.
+        DuplicateKey = "duplicate_key",
+        /// The connection broke, or its server could not write.
+        Disconnected = "disconnected",
+    }
+
+    /// What a commit of unknown outcome turned out to be.
+    Resolution {
+        /// Committed.
+        Committed = "committed",
+        /// Not committed, so decided anew.
+        NotCommitted = "not_committed",
+    }
+
+    /// Why a request was turned away with no work done, or without an answer from the database.
+    TurnedAway {
+        /// The queue was full.
+        QueueFull = "queue_full",
+        /// Its deadline came while it waited.
+        Deadline = "deadline",
+        /// The caller hung up before its batch began.
+        HungUp = "hung_up",
+        /// The database could not be reached.
+        DatabaseUnavailable = "database_unavailable",
+        /// Its commit's outcome was not known in time.
+        OutcomeUnknown = "outcome_unknown",
+        /// The server is stopping.
+        Stopping = "stopping",
+        /// Something unforeseen.
+        Internal = "internal",
+    }
+
+    /// An invariant that was found broken.
+    BrokenInvariant {
+        /// `0 <= stock_reserved <= stock_available`.
+        CountersInRange = "I1",
+        /// `stock_reserved` is the units of active holds.
+        ReservedIsHeld = "I2",
+        /// Units are conserved.
+        UnitsConserved = "I3",
+        /// A hold is used once.
+        HoldUsedOnce = "I4",
+        /// A payment settles once.
+        SettledOnce = "I5",
+        /// The ledger is a gapless chain.
+        LedgerChained = "I6",
+    }
+
+    /// How a round of the reconciler ended.
+    Round {
+        /// Nothing was found.
+        Clean = "clean",
+        /// A breach was confirmed.
+        Breach = "breach",
+        /// It could not be finished.
+        Failed = "failed",
+    }
+}
+
+impl From<Invariant> for BrokenInvariant {
+    fn from(invariant: Invariant) -> Self {
+        match invariant {
+            Invariant::CountersInRange => Self::CountersInRange,
+            Invariant::ReservedIsHeld => Self::ReservedIsHeld,
+            Invariant::UnitsConserved => Self::UnitsConserved,
+            Invariant::HoldUsedOnce => Self::HoldUsedOnce,
+            Invariant::SettledOnce => Self::SettledOnce,
+            Invariant::LedgerChained => Self::LedgerChained,
+        }
+    }
+}
+
+impl From<PaymentEffect> for PaymentOutcome {
+    fn from(effect: PaymentEffect) -> Self {
+        match effect {
+            PaymentEffect::Paid => Self::Paid,
+            PaymentEffect::Cancelled => Self::Cancelled,
+            PaymentEffect::NoEffect => Self::NoEffect,
+            PaymentEffect::RefundRequired => Self::RefundRequired,
+        }
+    }
+}
+
+impl From<Refusal> for HoldOutcome {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::InsufficientStock { .. } => Self::InsufficientStock,
+            Refusal::ProductSuspended => Self::ProductSuspended,
+            Refusal::KeyReused => Self::KeyReused,
+            Refusal::ProductUnknown
+            | Refusal::HoldUnknown
+            | Refusal::OrderUnknown
+            | Refusal::PaymentKeyConflict
+            | Refusal::QuantityOverLimit { .. }
+            | Refusal::StockOverLimit
+            | Refusal::HoldAlreadyRedeemed { .. }
+            | Refusal::HoldExpired
+            | Refusal::HoldReleased => Self::Invalid,
+        }
+    }
+}
+
+impl From<Refusal> for OrderOutcome {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::HoldExpired => Self::HoldExpired,
+            Refusal::HoldReleased => Self::HoldReleased,
+            Refusal::HoldAlreadyRedeemed { .. } => Self::HoldAlreadyRedeemed,
+            Refusal::KeyReused => Self::KeyReused,
+            Refusal::ProductUnknown
+            | Refusal::HoldUnknown
+            | Refusal::OrderUnknown
+            | Refusal::PaymentKeyConflict
+            | Refusal::QuantityOverLimit { .. }
+            | Refusal::StockOverLimit
+            | Refusal::ProductSuspended
+            | Refusal::InsufficientStock { .. } => Self::Invalid,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_invariant_is_counted_by_its_code() {
+        for invariant in Invariant::ALL {
+            assert_eq!(BrokenInvariant::from(invariant).name(), invariant.code());
+        }
+    }
+
+    #[test]
+    fn each_value_is_at_its_index() {
+        for (index, value) in HoldOutcome::ALL.iter().enumerate() {
+            assert_eq!(value.index(), index);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Logs: lines for people on a terminal, else one flat JSON object a line, on standard error.
+//!
+//! What belongs here: where lines go and what they look like. What does not: what is logged. Fields of
+//! an event and of the spans around it (such as `request_id`) are members of one object, so that a
+//! line is found by any of them without knowing how deep it was.
+
+use std::fmt;
+use std::io::IsTerminal;
+
+use serde::Serializer as _;
+use serde::ser::SerializeMap;
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_subscriber::fmt::format::{JsonFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Starts to log, once for the process; a second call changes nothing. Panics are logged, too, as
+/// errors.
+pub fn start(config: &LogConfig) {
+    let terminal = std::io::stderr().is_terminal();
+    let colors = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let format = format_of(config, terminal);
+    let subscriber = Registry::default().with(layer(format, &config.filter, colors, std::io::stderr));
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        std::panic::set_hook(Box::new(|panic| {
+            let panic_message = panic.payload_as_str().unwrap_or("none");
+            let location = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(panic_message, location, "a panic: this is a bug");
+        }));
+    }
+}
+
+/// The form of a line: as set, else by who reads it.
+fn format_of(config: &LogConfig, terminal: bool) -> LogFormat {
+    config.format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json })
+}
+
+fn layer<W>(format: LogFormat, filter: &str, colors: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    // `config` has parsed the filter before; what it cannot use it refused.
+    let filter = EnvFilter::new(filter);
+    // A log that cannot be written must not stop the sale: no complaint about it on standard error,
+    // whose loss would be a panic.
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
+    match format {
+        LogFormat::Text => lines.with_ansi(colors).with_filter(filter).boxed(),
+        LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(JsonLine).with_filter(filter).boxed(),
+    }
+}
+
+/// Formats an event as one flat JSON object.
+struct JsonLine;
+
+/// The members that every line has, first; no field takes their place.
+const FIXED: [&str; 4] = ["timestamp", "level", "target", "message"];
+
+impl<S, N> FormatEvent<S, N> for JsonLine
+where
+    S: Subscriber + for<'lookup> LookupSpan<'lookup>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = Members::default();
+        // From the outermost span inwards, the event last: what is nearer says more.
+        for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
+            let extensions = span.extensions();
+            let formatted = extensions.get::<FormattedFields<N>>().map_or("", |formatted| formatted.as_str());
+            if let Ok(Value::Object(members)) = serde_json::from_str(formatted) {
+                fields.0.extend(members);
+            }
+        }
+        event.record(&mut fields);
+        let mut timestamp = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
+        let metadata = event.metadata();
+        let line = line(&timestamp, metadata.level().as_str(), metadata.target(), &fields.0).map_err(|_| fmt::Error)?;
+        writeln!(writer, "{line}")
+    }
+}
+
+fn line(timestamp: &str, level: &str, target: &str, fields: &Map<String, Value>) -> Result<String, serde_json::Error> {
+    let mut bytes = Vec::with_capacity(256);
+    let mut serializer = serde_json::Serializer::new(&mut bytes);
+    let mut object = serializer.serialize_map(None)?;
+    object.serialize_entry("timestamp", timestamp)?;
+    object.serialize_entry("level", level)?;
+    object.serialize_entry("target", target)?;
+    if let Some(message) = fields.get("message") {
+        object.serialize_entry("message", message)?;
+    }
+    for (name, value) in fields.iter().filter(|(name, _)| !FIXED.contains(&name.as_str())) {
+        object.serialize_entry(name, value)?;
+    }
+    object.end()?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Collects the fields of an event, with their types.
+#[derive(Default)]
+struct Members(Map<String, Value>);
+
+impl Members {
+    fn set(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Members {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.set(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.set(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.set(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.set(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.set(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.set(field, format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Keeps what is written to it.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no test panicked with it").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, filter: &str, happen: impl FnOnce()) -> String {
+        let page = Page::default();
+        let writer = page.clone();
+        let subscriber = Registry::default().with(layer(format, filter, false, move || writer.clone()));
+        tracing::subscriber::with_default(subscriber, happen);
+        let bytes = page.0.lock().expect("no test panicked with it").clone();
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn the_format_is_that_of_who_reads_unless_it_is_set() {
+        let set = |format| LogConfig { format, filter: String::new() };
+        assert_eq!(format_of(&set(None), true), LogFormat::Text);
+        assert_eq!(format_of(&set(None), false), LogFormat::Json);
+        assert_eq!(format_of(&set(Some(LogFormat::Json)), true), LogFormat::Json);
+        assert_eq!(format_of(&set(Some(LogFormat::Text)), false), LogFormat::Text);
+    }
+
+    #[test]
+    fn a_json_line_is_one_flat_object_with_the_fields_of_its_spans() {
+        let text = logged(LogFormat::Json, "info", || {
+            let request = tracing::info_span!("request", request_id = "r\"1", status = tracing::field::Empty);
+            let _entered = request.enter();
+            request.record("status", 201);
+            let inner = tracing::info_span!("order", order_id = 1);
+            let _entered = inner.enter();
+            tracing::info!(order_id = 12, paid = true, amount = 99.5, reason = ?Some("late"), level = "x", "an order\nwas made");
+        });
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: Map<String, Value> = serde_json::from_str(&text).expect("one object");
+        let timestamp = line.get("timestamp").and_then(Value::as_str).expect("a time");
+        assert!(timestamp.ends_with('Z') && timestamp.contains('T'), "{timestamp}");
+        for (name, value) in [
+            ("level", Value::from("INFO")),
+            ("message", "an order\nwas made".into()),
+            ("request_id", "r\"1".into()),
+            ("status", 201.into()),
+            ("order_id", 12.into()),
+            ("paid", true.into()),
+            ("amount", 99.5.into()),
+            ("reason", "Some(\"late\")".into()),
+        ] {
+            assert_eq!(line.get(name), Some(&value), "{name} in {text}");
+        }
+        assert!(text.starts_with("{\"timestamp\":"), "{text}");
+    }
+
+    #[test]
+    fn a_text_line_is_for_people_and_the_filter_holds() {
+        let text = logged(LogFormat::Text, "warn", || {
+            tracing::info!("not this");
+            tracing::warn!(product_id = 7, "this");
+        });
+        assert!(!text.contains("not this"), "{text}");
+        assert!(text.contains("WARN") && text.contains("this product_id=7"), "{text}");
+    }
+}
