@@ -5,6 +5,7 @@
 //! server's own description of itself ([`contract`]).
 
 mod bad_input;
+mod commands;
 mod contract;
 mod documentation;
 mod holds;
