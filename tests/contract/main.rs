@@ -12,6 +12,7 @@ mod holds;
 mod life;
 mod operators;
 mod orders;
+mod process;
 mod products;
 mod raw;
 mod signatures;
