@@ -38,10 +38,7 @@ pub(super) async fn reserve_ids<S: Session>(
 }
 
 /// Makes a product with its first movement.
-pub(super) async fn create_product<S: Session>(
-    session: &mut S,
-    product: &NewProduct,
-) -> Result<ProductId, StoreError> {
+pub(super) async fn create_product<S: Session>(session: &mut S, product: &NewProduct) -> Result<ProductId, StoreError> {
     // The table of sequences is not touched; a transaction begins with a read and the clock.
     let begun = session.begin(desk::NOTHING.to_owned(), Vec::new()).await?;
     let created = insert_product(session, product, begun.now).await;

@@ -18,10 +18,7 @@ use super::{AuditReport, ReconcileMark, StoreError};
 const PRODUCTS_PER_CHECK: usize = 200;
 
 /// Checks everything, of one product or of all.
-pub(super) async fn audit<S: Session>(
-    session: &mut S,
-    product: Option<ProductId>,
-) -> Result<AuditReport, StoreError> {
+pub(super) async fn audit<S: Session>(session: &mut S, product: Option<ProductId>) -> Result<AuditReport, StoreError> {
     session.begin_snapshot().await?;
     let mut report = AuditReport::default();
     let counted = session.run(checks::counts(product)).await?;

@@ -5,9 +5,9 @@
 //! version that a binary must know: a migration that only adds leaves it as it was, so that the
 //! previous binary goes on serving; one that breaks older binaries names itself.
 
+use super::dialect::Dialect;
 use super::error::Misconfigured;
 use super::rows::Reader;
-use super::dialect::Dialect;
 use super::session::{Backend, Purpose, Session};
 use super::statements::desk;
 use super::{Fault, StoreError};
@@ -35,7 +35,6 @@ pub(super) const MIGRATIONS: [Migration; 1] = [Migration {
 
 /// The newest version that this binary knows.
 const NEWEST: u64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
-
 
 /// Applies what is missing. Whoever else migrates at the same time waits, and then finds nothing missing.
 pub(super) async fn migrate<B: Backend>(backend: &B) -> Result<(), StoreError> {
@@ -113,7 +112,8 @@ async fn applied<S: Session>(session: &mut S) -> Result<Applied, StoreError> {
     if found.iter().all(|result| result.rows.is_empty()) {
         return Ok(Applied { versions: Vec::new(), oldest_known: 0 });
     }
-    let results = session.run("SELECT version, oldest_known FROM schema_migrations ORDER BY version".to_owned()).await?;
+    let results =
+        session.run("SELECT version, oldest_known FROM schema_migrations ORDER BY version".to_owned()).await?;
     let mut applied = Applied { versions: Vec::new(), oldest_known: 0 };
     for row in results.iter().flat_map(|result| &result.rows) {
         let mut reader = Reader::new(row);

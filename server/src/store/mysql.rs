@@ -54,7 +54,9 @@ impl MySql {
             let name = parameter.split('=').next().unwrap_or(parameter);
             if !URL_PARAMETERS.contains(&name) {
                 let known = URL_PARAMETERS.join(", ");
-                return Err(misconfigured(format!("the database URL has an unknown parameter {name:?}; known: {known}")));
+                return Err(misconfigured(format!(
+                    "the database URL has an unknown parameter {name:?}; known: {known}"
+                )));
             }
         }
         let options = MySqlConnectOptions::from_str(&format!("mysql://{rest}"))
@@ -227,12 +229,7 @@ impl Session for MySqlSession {
         Reader::new(row).timestamp()
     }
 
-    async fn commit_batch(
-        &mut self,
-        batch: BatchId,
-        at: Timestamp,
-        writes: Vec<Write>,
-    ) -> Result<Written, StoreError> {
+    async fn commit_batch(&mut self, batch: BatchId, at: Timestamp, writes: Vec<Write>) -> Result<Written, StoreError> {
         let started = Instant::now();
         let (statements, guard) = guarded(batch, at, writes);
         let commit = statements.len() - 1;

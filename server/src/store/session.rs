@@ -40,12 +40,7 @@ pub(super) trait Session: Send + 'static {
     /// Writes the row that says that `batch` was committed, then `writes`, and commits, if every write
     /// found as many rows as it must. After an error other than an unknown outcome nothing of the
     /// transaction is left.
-    async fn commit_batch(
-        &mut self,
-        batch: BatchId,
-        at: Timestamp,
-        writes: Vec<Write>,
-    ) -> Result<Written, StoreError>;
+    async fn commit_batch(&mut self, batch: BatchId, at: Timestamp, writes: Vec<Write>) -> Result<Written, StoreError>;
 
     /// Commits.
     async fn commit(&mut self) -> Result<(), StoreError>;

@@ -232,12 +232,7 @@ impl Session for SqliteSession {
         Ok(clock())
     }
 
-    async fn commit_batch(
-        &mut self,
-        batch: BatchId,
-        at: Timestamp,
-        writes: Vec<Write>,
-    ) -> Result<Written, StoreError> {
+    async fn commit_batch(&mut self, batch: BatchId, at: Timestamp, writes: Vec<Write>) -> Result<Written, StoreError> {
         let started = Instant::now();
         if let Err(error) = self.write(batch, at, writes).await {
             drop(self.rollback().await);

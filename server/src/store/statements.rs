@@ -12,13 +12,11 @@ use sale::{HoldId, Key, Needs, OrderId, ProductId, Timestamp};
 use super::dialect::{Bytes, Dialect, members};
 
 /// The columns that make a product of the rules. The first six make a stock.
-pub(super) const PRODUCT: &str =
-    "p.id, p.status, p.suspended_reason, p.stock_available, p.stock_reserved, p.updated_at, p.price_minor, \
+pub(super) const PRODUCT: &str = "p.id, p.status, p.suspended_reason, p.stock_available, p.stock_reserved, p.updated_at, p.price_minor, \
      p.movement_seq";
 
 /// The columns of a hold and of the order that it became, if it did.
-pub(super) const HOLD_AND_ORDER: &str =
-    "h.id, h.product_id, h.quantity, h.status, h.release_reason, h.created_at, h.expires_at, h.released_at, \
+pub(super) const HOLD_AND_ORDER: &str = "h.id, h.product_id, h.quantity, h.status, h.release_reason, h.created_at, h.expires_at, h.released_at, \
      h.idempotency_key, o.id, o.product_id, o.quantity, o.total_minor, o.status, o.created_at, o.updated_at, \
      o.payment_deadline, o.idempotency_key";
 

@@ -13,10 +13,10 @@ use sale::{
     ProductId, State, Timestamp,
 };
 
+use super::dialect::Dialect;
 use super::rows::Reader;
 use super::session::{Begun, Cells, ResultSet, Session, packet};
 use super::statements::{self, Part, batch};
-use super::dialect::Dialect;
 use super::{BatchId, Loaded, StoreError, Writer, Written};
 
 /// A worker's connection.
@@ -101,11 +101,7 @@ impl<S: Session> Writer for BatchWriter<S> {
 }
 
 /// The rows of the first packet.
-fn read_loaded<R: Cells>(
-    parts: &[Part],
-    begun: Begun<R>,
-    needs: &Needs,
-) -> Result<State, StoreError> {
+fn read_loaded<R: Cells>(parts: &[Part], begun: Begun<R>, needs: &Needs) -> Result<State, StoreError> {
     let mut state = State { now: Some(begun.now), ..State::default() };
     for row in &begun.locked {
         let product = Reader::new(row).product()?;

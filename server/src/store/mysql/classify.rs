@@ -48,9 +48,10 @@ pub(super) fn classify_commit(error: sqlx::Error) -> StoreError {
 /// An error of a new connection.
 pub(super) fn classify_connect(error: sqlx::Error) -> StoreError {
     match number_and_message(&error) {
-        Some((number, message)) if MISCONFIGURED.contains(&number) => {
-            StoreError::new(Fault::Disconnected, Misconfigured(format!("the database refuses us: {message} ({number})")))
-        }
+        Some((number, message)) if MISCONFIGURED.contains(&number) => StoreError::new(
+            Fault::Disconnected,
+            Misconfigured(format!("the database refuses us: {message} ({number})")),
+        ),
         _ if matches!(error, sqlx::Error::Configuration(_)) => {
             StoreError::new(Fault::Disconnected, Misconfigured(error.to_string()))
         }
@@ -94,10 +95,7 @@ fn is_callers_key(message: &str) -> bool {
 }
 
 fn is_connection(error: &sqlx::Error) -> bool {
-    matches!(
-        error,
-        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed
-    )
+    matches!(error, sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed)
 }
 
 fn number_and_message(error: &sqlx::Error) -> Option<(u16, &str)> {

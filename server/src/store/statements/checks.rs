@@ -250,7 +250,8 @@ fn payments(product: Option<ProductId>) -> Vec<Check> {
 
 /// I6: the chain, and its ends.
 fn ledger(product: Option<ProductId>) -> Vec<Check> {
-    let (of_product, of_movement, of_m) = (only("p.id", product), only("product_id", product), only("m.product_id", product));
+    let (of_product, of_movement, of_m) =
+        (only("p.id", product), only("product_id", product), only("m.product_id", product));
     vec![
         check(
             Invariant::LedgerChained,

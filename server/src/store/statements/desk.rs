@@ -77,9 +77,9 @@ pub(in crate::store) fn suspend(dialect: Dialect, product_id: ProductId, reason:
 /// Finds a table by name.
 pub(in crate::store) fn find_table(dialect: Dialect, name: &str) -> String {
     match dialect {
-        Dialect::MySql => format!(
-            "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '{name}'"
-        ),
+        Dialect::MySql => {
+            format!("SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '{name}'")
+        }
         Dialect::Sqlite => format!("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{name}'"),
     }
 }
