@@ -100,7 +100,9 @@ impl Rounds {
         while let Some(product_id) = self.suspects.first().copied() {
             let breaches = self.store.quarantine(product_id, INCONSISTENT).await?;
             self.suspects.remove(&product_id);
-            breaches.iter().for_each(|breach| self.report(breach));
+            for breach in &breaches {
+                self.report(breach);
+            }
             confirmed += breaches.len();
         }
         Ok(confirmed)

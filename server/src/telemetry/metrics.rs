@@ -40,6 +40,10 @@ pub struct Metrics {
 pub struct HttpMetrics {
     requests: IntCounterVec,
     durations: HistogramVec,
+    /// Requests that are being served.
+    pub in_flight: IntGauge,
+    /// Open connections.
+    pub connections: IntGauge,
 }
 
 /// What the engine counts.
@@ -146,6 +150,8 @@ impl HttpMetrics {
                 .buckets(SECONDS.to_vec()),
                 &["route", "method"],
             )),
+            in_flight: registrar.gauge("holdfast_http_requests_in_flight", "Requests that are being served."),
+            connections: registrar.gauge("holdfast_http_connections", "Open connections."),
         }
     }
 
