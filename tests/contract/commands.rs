@@ -19,11 +19,10 @@ fn json_of(text: &str) -> Value {
     serde_json::from_str(text).or_fail()
 }
 
-async fn listed(sale: &Sale, id: &str) -> Value {
+async fn listed(sale: &Sale, id: u64) -> Value {
     let products = json_of(&ok(sale, &["product", "list", "--json"]).await);
-    let found = products["data"]
-        .as_array()
-        .and_then(|products| products.iter().find(|product| product["id"].to_string() == id).cloned());
+    let found =
+        products["data"].as_array().and_then(|products| products.iter().find(|product| product["id"] == id).cloned());
     found.unwrap_or_else(|| panic!("product {id} is not listed in {products}"))
 }
 
@@ -59,12 +58,12 @@ async fn operators_work_beside_a_server(setup: Setup) {
     assert_eq!(sale.stock(product).await, Stock { free: 0, available: 40, reserved: 40 });
 
     ok(&sale, &["product", "suspend", id, "--reason", "a wrong price"]).await;
-    let shown = listed(&sale, id).await;
+    let shown = listed(&sale, product).await;
     assert_eq!((&shown["status"], &shown["suspended_reason"]), (&json!("suspended"), &json!("a wrong price")));
     assert_eq!((&shown["name"], &shown["price"]), (&json!("Lamp, blue"), &json!("99.99")));
     assert_eq!(sale.send(&hold(product, 1)).await.code(), "product_suspended");
     ok(&sale, &["product", "resume", id]).await;
-    assert_eq!(listed(&sale, id).await["status"], "on_sale");
+    assert_eq!(listed(&sale, product).await["status"], "on_sale");
     assert!(ok(&sale, &["product", "list"]).await.contains("Lamp, blue"));
 
     for (arguments, said) in [
@@ -124,7 +123,7 @@ async fn an_audit_finds_a_breach_and_resume_refuses(setup: Setup) {
     let error = fails(&sale, 1, &["product", "resume", &id]).await;
     assert!(error.contains("I3") && error.contains("--force"), "{error}");
     ok(&sale, &["product", "resume", &id, "--force"]).await;
-    assert_eq!(listed(&sale, &id).await["status"], "on_sale");
+    assert_eq!(listed(&sale, bad).await["status"], "on_sale");
     ok(&sale, &["product", "suspend", &good.to_string()]).await;
     ok(&sale, &["product", "resume", &good.to_string()]).await;
 }
@@ -179,7 +178,7 @@ async fn the_reconciler_suspends_what_is_broken(setup: Setup) {
     sale.hold(good, 2).await;
     let hand = format!("UPDATE products SET stock_reserved = 3, updated_at = updated_at + 1 WHERE id = {bad}");
     sale.database.execute(&hand).await.or_fail();
-    eventually("the product is suspended", async || match listed(&sale, &bad.to_string()).await {
+    eventually("the product is suspended", async || match listed(&sale, bad).await {
         product if product["suspended_reason"] == "inconsistent" => Ok(()),
         product => Err(product),
     })
