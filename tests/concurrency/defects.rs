@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holdfast_test_support::{
-    HOUSEKEEPING, OrFail, Sale, Setup, Stock, all, burst, clock_is, deadline_of, eventually, for_both, number, order, payment,
-    rounds, statuses,
+    HOUSEKEEPING, OrFail, Sale, Setup, Stock, all, burst, clock_is, deadline_of, eventually, for_both, number, order,
+    payment, rounds, statuses,
 };
 
 for_both!(

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use holdfast_test_support::rig::proxy::{Direction, Effect, Point, Proxy};
 use holdfast_test_support::{
-    Answer, Client, OrFail, Request, Sale, Setup, Stock, eventually, for_mariadb, hold, number, order, payment,
-    rounds, seed,
+    Answer, Client, OrFail, Request, Sale, Setup, Stock, eventually, for_mariadb, hold, number, order, payment, rounds,
+    seed,
 };
 use tokio::task::JoinSet;
 

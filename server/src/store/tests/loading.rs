@@ -132,7 +132,7 @@ async fn due_rows_come_oldest_first_with_the_next_deadline(place: Place) {
 async fn an_expiry_takes_no_more_than_its_share(place: Place) {
     let product_id = place.product(10_000).await;
     let commands: Vec<Command> =
-        (0..DUE_PER_COMMAND + 1).map(|_| super::place(HoldId(place.id()), product_id, 1, None)).collect();
+        (0..=DUE_PER_COMMAND).map(|_| super::place(HoldId(place.id()), product_id, 1, None)).collect();
     place.act(product_id, &commands).await;
     place.by_hand().await.run("UPDATE holds SET created_at = 1, expires_at = 1000000").await.expect("they are due");
     for (expected, more) in [(DUE_PER_COMMAND, true), (1, false), (0, false)] {
