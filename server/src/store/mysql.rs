@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use sale::Timestamp;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use self::classify::{classify, classify_commit};
 use super::dialect::Dialect;
@@ -301,18 +301,4 @@ fn guarded(batch: BatchId, at: Timestamp, writes: Vec<Write>) -> (Vec<String>, O
     });
     statements.push("COMMIT".to_owned());
     (statements, guard)
-}
-
-impl Cells for MySqlRow {
-    fn integer(&self, index: usize) -> Result<Option<i64>, sqlx::Error> {
-        self.try_get_unchecked(index)
-    }
-
-    fn text(&self, index: usize) -> Result<Option<&str>, sqlx::Error> {
-        self.try_get_unchecked(index)
-    }
-
-    fn bytes(&self, index: usize) -> Result<Option<&[u8]>, sqlx::Error> {
-        self.try_get_unchecked(index)
-    }
 }

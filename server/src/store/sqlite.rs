@@ -15,13 +15,13 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use sale::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use self::classify::{classify, classify_batch_row, classify_commit, classify_connect};
 use super::dialect::Dialect;
 use super::error::{GUARD, Misconfigured};
-use super::session::{Backend, Begun, Cells, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
+use super::session::{Backend, Begun, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
 use super::statements::batch::batch_row;
 use super::{BatchId, Conflict, Fault, StoreError, Written};
 
@@ -271,19 +271,5 @@ impl Session for SqliteSession {
 
     async fn close(self) {
         drop(self.connection.close().await);
-    }
-}
-
-impl Cells for SqliteRow {
-    fn integer(&self, index: usize) -> Result<Option<i64>, sqlx::Error> {
-        self.try_get_unchecked(index)
-    }
-
-    fn text(&self, index: usize) -> Result<Option<&str>, sqlx::Error> {
-        self.try_get_unchecked(index)
-    }
-
-    fn bytes(&self, index: usize) -> Result<Option<&[u8]>, sqlx::Error> {
-        self.try_get_unchecked(index)
     }
 }
