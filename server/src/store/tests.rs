@@ -9,6 +9,7 @@ mod desk;
 mod loading;
 mod migrations;
 mod reads;
+mod tls;
 mod writing;
 
 use std::future::Future;
