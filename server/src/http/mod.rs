@@ -31,6 +31,8 @@ use std::time::Duration;
 
 pub use access::Tokens;
 pub use openapi::openapi;
+pub(crate) use operators::{DEFAULT_REASON, MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS};
+pub(crate) use products::Product;
 pub use server::{Handle, Server};
 pub use signature::{SecretError, WebhookSecrets};
 

@@ -54,6 +54,13 @@ pub(super) fn classify_connect(error: sqlx::Error) -> StoreError {
     }
 }
 
+/// Whether the server does not know what it was asked for.
+pub(super) fn is_unsupported(error: &StoreError) -> bool {
+    let number = error.source.downcast_ref().and_then(number_and_message).map(|(number, _)| number);
+    number == Some(NOT_SUPPORTED)
+}
+
+const NOT_SUPPORTED: u16 = 1235;
 const NOT_NULL: u16 = 1048;
 const DUPLICATE: u16 = 1062;
 
