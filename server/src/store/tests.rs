@@ -26,20 +26,28 @@ use tempfile::TempDir;
 
 use super::{BatchId, Fault, NewProduct, OpenOptions, Store, StoreError, Writer};
 
-/// Runs tests on both databases. Each is an `async fn(Place)`.
+/// Runs tests on both databases. Each is an `async fn(Place)`; those `on_nothing` find no schema there.
 macro_rules! on_both_databases {
-    ($($name:ident),+ $(,)?) => {
+    ($($name:ident),+ $(; on_nothing: $($bare:ident),+)? $(,)?) => {
         mod sqlite {
             $(#[tokio::test]
             async fn $name() {
                 super::$name($crate::store::tests::Place::sqlite().await).await;
             })+
+            $($(#[tokio::test]
+            async fn $bare() {
+                super::$bare($crate::store::tests::Place::empty_sqlite().await).await;
+            })+)?
         }
         mod mysql {
             $(#[tokio::test]
             async fn $name() {
                 super::$name($crate::store::tests::Place::mysql().await).await;
             })+
+            $($(#[tokio::test]
+            async fn $bare() {
+                super::$bare($crate::store::tests::Place::empty_mysql().await).await;
+            })+)?
         }
     };
 }
@@ -124,14 +132,29 @@ impl Place {
 
     /// A connection past the store.
     async fn by_hand(&self) -> ByHand {
+        ByHand::connect(&self.url).await
+    }
+
+    /// Waits until a connection waits for a lock of this database.
+    async fn wait_until_somebody_waits(&self) {
+        let mut by_hand = self.by_hand().await;
         match &self.kind {
-            Kind::MySql { .. } => {
-                ByHand::MySql(sqlx::MySqlConnection::connect(&self.url).await.expect("the server answers"))
+            Kind::MySql { database, .. } => {
+                let sql = format!(
+                    "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p \
+                     ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.db = '{database}'"
+                );
+                until(async || by_hand.number(&sql).await > 0).await;
             }
-            Kind::Sqlite { .. } => {
-                ByHand::Sqlite(sqlx::SqliteConnection::connect(&self.url).await.expect("the file is there"))
-            }
+            // Who waits for a file tells nobody. That the clock is read late can only be shown if it was asked early.
+            Kind::Sqlite { .. } => tokio::task::yield_now().await,
         }
+    }
+
+    /// The same, where there may be no file yet.
+    async fn by_hand_on_nothing(&self) -> ByHand {
+        let url = if self.is_mysql() { self.url.clone() } else { format!("{}?mode=rwc", self.url) };
+        ByHand::connect(&url).await
     }
 
     async fn product(&self, stock: u64) -> ProductId {
@@ -219,11 +242,31 @@ enum ByHand {
 }
 
 impl ByHand {
+    async fn connect(url: &str) -> Self {
+        if url.starts_with("sqlite:") {
+            Self::Sqlite(sqlx::SqliteConnection::connect(url).await.expect("the file is there"))
+        } else {
+            Self::MySql(sqlx::MySqlConnection::connect(url).await.expect("the server answers"))
+        }
+    }
+
     async fn run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         let sql = AssertSqlSafe(sql.to_owned());
         match self {
             Self::MySql(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop),
             Self::Sqlite(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop),
+        }
+    }
+
+    /// The clock of the database, in microseconds.
+    async fn clock(&mut self) -> i64 {
+        match self {
+            Self::MySql(_) => self.number("SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)").await,
+            Self::Sqlite(_) => {
+                let since_1970 =
+                    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+                i64::try_from(since_1970.as_micros()).expect("in range")
+            }
         }
     }
 
@@ -241,7 +284,7 @@ impl ByHand {
         .expect("a number")
     }
 
-    /// Changes rows that nobody may change: without checks, foreign keys and unique keys of `table`.
+    /// Changes rows of `table` that nobody may change: without checks, foreign keys and unique keys.
     async fn tamper(&mut self, table: &str, sql: &str) {
         let off = match self {
             Self::MySql(_) => "SET SESSION foreign_key_checks = 0, check_constraint_checks = 0",
@@ -252,6 +295,12 @@ impl ByHand {
         );
         self.run(off).await.expect("checks are off");
         self.run(&loose).await.expect("the rows are changed");
+    }
+
+    /// Puts the rows back.
+    async fn mend(&mut self, table: &str) {
+        let sql = format!("DROP TABLE {table}; ALTER TABLE old_{table} RENAME TO {table}");
+        self.run(&sql).await.expect("the rows are as they were");
     }
 }
 
