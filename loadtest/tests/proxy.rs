@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use holdfast_loadtest::rig::database::{Kind, Session, TestDatabase, shared_mariadb_url};
+use holdfast_loadtest::rig::database::{Kind, Session, TestDatabase};
 use holdfast_loadtest::rig::proxy::{Direction, Effect, Point, Proxy};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -124,9 +124,7 @@ async fn a_delay_counts_for_both_directions() {
 async fn through_proxy() -> (TestDatabase, Proxy, Session) {
     let database = TestDatabase::create(Kind::MariaDb).await.unwrap();
     database.execute("CREATE TABLE t (n INT PRIMARY KEY)").await.unwrap();
-    let url = shared_mariadb_url().await.unwrap();
-    let address = url.rsplit('@').next().unwrap().trim_end_matches('/');
-    let proxy = Proxy::mysql(address).await.unwrap();
+    let proxy = Proxy::mysql(&database.address()).await.unwrap();
     let session = Session::open(&database.url_through(&proxy.address())).await.unwrap();
     (database, proxy, session)
 }

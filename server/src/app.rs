@@ -9,7 +9,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::telemetry::Metrics;
 
 /// The first and the longest pause between two attempts to reach the database.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long the engine has to finish once no request is left.
 const ENGINE_STOP_TIME: Duration = Duration::from_secs(10);
@@ -60,7 +60,7 @@ pub enum StartError {
         problem: String,
     },
     /// The database is there, but not one that this server can work with.
-    #[error("the database {url} cannot be used: {problem}")]
+    #[error("the database {url} cannot be used: {problem}\nPut right the database or DATABASE_URL, and start again.")]
     Database {
         /// The URL, without its password.
         url: String,
@@ -129,9 +129,19 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
 /// # Errors
 /// If the URL is not one of a database. Whether the database is there shows with the first use.
 pub async fn open_store(url: &DatabaseUrl) -> Result<Arc<dyn Store>, StartError> {
-    store::open(url.expose(), &OpenOptions::default())
-        .await
-        .map_err(|error| StartError::DatabaseUrl { url: url.to_string(), problem: error.source.to_string() })
+    store::open(url.expose(), &OpenOptions::default()).await.map_err(|error| no_url(url, &error))
+}
+
+/// The file of an SQLite `url`; `None` if it is of another database.
+///
+/// # Errors
+/// If the URL is not one of a database.
+pub fn sqlite_path(url: &DatabaseUrl) -> Result<Option<PathBuf>, StartError> {
+    store::sqlite_path(url.expose()).map_err(|error| no_url(url, &error))
+}
+
+fn no_url(url: &DatabaseUrl, error: &StoreError) -> StartError {
+    StartError::DatabaseUrl { url: url.to_string(), problem: error.source.to_string() }
 }
 
 /// Starts an engine for one command of an operator: nothing of it is visible to customers, so settings
@@ -195,7 +205,7 @@ fn announce(what: &'static str, address: SocketAddr) {
 /// Opens the database, waits until it is there, and makes it ready.
 async fn open_database(config: &DatabaseConfig) -> Result<Arc<dyn Store>, StartError> {
     // Before it is opened, since that makes the file.
-    let wants_demo = config.is_default && config.url.sqlite_path().is_some_and(is_new);
+    let wants_demo = config.is_default && sqlite_path(&config.url)?.is_some_and(|path| is_new(&path));
     let store = open_store(&config.url).await?;
     let mut pause = FIRST_PAUSE;
     loop {
@@ -229,9 +239,9 @@ fn passes(fault: Fault) -> bool {
 
 async fn prepare(store: &dyn Store, migrate: bool, wants_demo: bool) -> Result<(), StoreError> {
     if migrate {
-        store.migrate().await?
+        store.migrate().await?;
     } else {
-        store.check_schema().await?
+        store.check_schema().await?;
     }
     for problem in store.durability().await? {
         tracing::warn!(problem, "the database may lose what was acknowledged if its machine fails");
@@ -244,8 +254,8 @@ async fn prepare(store: &dyn Store, migrate: bool, wants_demo: bool) -> Result<(
 }
 
 /// Whether there is no file at `path`, or nothing in it.
-fn is_new(path: &str) -> bool {
-    Path::new(path).metadata().map_or(true, |file| file.len() == 0)
+fn is_new(path: &Path) -> bool {
+    path.metadata().map_or(true, |file| file.len() == 0)
 }
 
 /// What a first look at Holdfast finds: product 1, 100 units.
@@ -293,12 +303,11 @@ mod tests {
     fn a_missing_or_empty_file_is_new() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("holdfast.db");
-        let text = path.to_str().expect("UTF-8");
-        assert!(is_new(text));
+        assert!(is_new(&path));
         std::fs::write(&path, "").expect("written");
-        assert!(is_new(text));
+        assert!(is_new(&path));
         std::fs::write(&path, "SQLite format 3").expect("written");
-        assert!(!is_new(text));
+        assert!(!is_new(&path));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 use crate::app::{self, StartError};
 use crate::config::{
@@ -184,8 +185,22 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Prints a value as JSON for programs and people.
-fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
-    print(&format!("{value:#}"))
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::Failed(format!("the result could not be written as JSON: {error}")))?;
+    print(&text)
+}
+
+/// Rows as a JSON object, as the API lists them.
+#[derive(Serialize)]
+struct List<T> {
+    data: Vec<T>,
+}
+
+impl<T> List<T> {
+    fn of(rows: impl Iterator<Item = T>) -> Self {
+        Self { data: rows.collect() }
+    }
 }
 
 #[cfg(test)]

@@ -133,9 +133,7 @@ impl Books {
         if !allowed {
             self.misstep(Invariant::HoldUsedOnce, format!("hold {id} went from {was:?} to {status:?}"));
         }
-        if !self.new_holds.contains(&id) {
-            self.changed_holds.insert(id);
-        }
+        self.changed_holds.insert(id);
     }
 
     pub(crate) fn insert_order(&mut self, order: Order) {
@@ -165,9 +163,7 @@ impl Books {
                 format!("order {id} was {was:?}, which is final, and became {status:?}"),
             );
         }
-        if !self.new_orders.contains(&id) {
-            self.changed_orders.insert(id);
-        }
+        self.changed_orders.insert(id);
     }
 
     /// Records an event about an order of `product_id`. The product's clock remembers it too, or a
@@ -205,6 +201,7 @@ impl Books {
         self.step.misstep.get_or_insert((invariant, detail));
     }
 
+    /// The rows to write. A new row that changed since leaves the state as new, and so is written once.
     pub(crate) fn close(mut self) -> Changes {
         let state = &mut self.state;
         Changes {

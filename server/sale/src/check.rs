@@ -278,6 +278,23 @@ mod tests {
     }
 
     #[test]
+    fn a_movement_stops_at_the_counters_range() {
+        let moved = |available, reserved| {
+            let mut books = books();
+            let moved = move_units(&mut books, P, MovementKind::Restocked, available, reserved, None, None);
+            moved.map_err(|breach| (breach.product_id, breach.invariant))
+        };
+        let out_of_range = Err((P, Invariant::CountersInRange));
+        assert_eq!(moved(0, 6), Ok(()));
+        assert_eq!(moved(0, 7), out_of_range, "more is reserved than is there");
+        assert_eq!(moved(-6, 0), Ok(()));
+        assert_eq!(moved(-7, 0), out_of_range, "less is there than is reserved");
+        assert_eq!(moved(0, -5), out_of_range, "below 0");
+        assert_eq!(moved(-11, 0), out_of_range, "below 0");
+        assert_eq!(moved(i64::MAX, i64::MIN), out_of_range);
+    }
+
+    #[test]
     fn a_movement_of_another_product_does_not_count() {
         let mut books = books();
         books.step.stocked_change += 2;

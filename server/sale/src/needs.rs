@@ -16,7 +16,7 @@ pub const DUE_PER_SHORTAGE: u64 = 2_000;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
     /// Products to lock, with the units that the batch wants of each: where fewer are free, due holds
-    /// are loaded too, oldest deadline first, until their units make up the shortage, at most
+    /// are loaded too, oldest deadline first, at least until their units make up the shortage, at most
     /// [`DUE_PER_SHORTAGE`] rows. Due is what the product's clock says, which is never before its `updated_at`.
     pub products: BTreeMap<ProductId, u64>,
     /// Holds by id.

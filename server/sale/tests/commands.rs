@@ -18,18 +18,56 @@ pub(crate) const TERMS: Terms = Terms { hold_ttl_seconds: 2, payment_window_seco
 /// Products 1 to this are there; one more is asked for.
 pub(crate) const PRODUCTS: u64 = 3;
 
-/// A request as it is drawn: ids are counted back from the latest.
+/// A row that a request names: counted back from the latest, of those that are stored or of all ids that
+/// were given out, used or not, in this batch too. 0 is an id that nobody has been given yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pick {
+    back: u64,
+    stored: bool,
+}
+
+/// A request as it is drawn.
 #[derive(Clone, Debug)]
 pub(crate) enum Draw {
-    Place { product: u64, units: u32, key: Option<u8>, used_id: Option<u64> },
-    GiveBack { back: u64 },
-    Redeem { back: u64, key: Option<u8>, used_id: Option<u64> },
-    Settle { key: u8, back: u64, news: News },
-    Expire { product: u64 },
-    Cancel { product: u64 },
-    Restock { product: u64, change: i64 },
-    Suspend { product: u64 },
-    Resume { product: u64 },
+    Place {
+        product: u64,
+        units: u32,
+        key: Option<u8>,
+        used_id: Option<u64>,
+    },
+    GiveBack {
+        hold: Pick,
+    },
+    Redeem {
+        hold: Pick,
+        key: Option<u8>,
+        used_id: Option<u64>,
+    },
+    Settle {
+        key: u8,
+        order: Pick,
+        news: News,
+    },
+    /// An earlier request with a key, sent again.
+    Again {
+        back: usize,
+    },
+    Expire {
+        product: u64,
+    },
+    Cancel {
+        product: u64,
+    },
+    Restock {
+        product: u64,
+        change: i64,
+    },
+    Suspend {
+        product: u64,
+    },
+    Resume {
+        product: u64,
+    },
 }
 
 /// What the database's clock does before a batch.
@@ -59,31 +97,34 @@ pub(crate) fn rounds(most: usize, used_ids: bool) -> impl Strategy<Value = Vec<R
 
 fn tick() -> impl Strategy<Value = Tick> {
     prop_oneof![
-        4 => Just(Tick::By { micros: 0 }),
-        4 => prop::sample::select(vec![1, 300_000, 1_000_000, 2_500_000]).prop_map(|micros| Tick::By { micros }),
+        8 => Just(Tick::By { micros: 0 }),
+        3 => prop::sample::select(vec![1, 300_000, 1_000_000, 3_000_000, 3_000_000]).prop_map(|micros| Tick::By { micros }),
         2 => prop::sample::select(vec![-1, -700_000, -3_000_000]).prop_map(|micros| Tick::By { micros }),
-        4 => (0_usize..8, -1_i64..=1).prop_map(|(pick, micros_past)| Tick::ToDeadline { pick, micros_past }),
+        3 => (0_usize..8, -1_i64..=1).prop_map(|(pick, micros_past)| Tick::ToDeadline { pick, micros_past }),
     ]
 }
 
 fn draw(used_ids: bool) -> impl Strategy<Value = Draw> {
-    let product = || prop_oneof![20 => 1..=PRODUCTS, 1 => Just(PRODUCTS + 1)];
+    let product = || prop_oneof![24 => Just(1), 8 => 2..=PRODUCTS, 1 => Just(PRODUCTS + 1)];
     let key = || prop_oneof![2 => Just(None), 1 => (0_u8..6).prop_map(Some)];
-    // 0 is an id that nobody has been given yet.
-    let back = || prop_oneof![12 => 1_u64..6, 4 => 6_u64..16, 1 => Just(0)];
+    let back = || prop_oneof![12 => 1_u64..4, 4 => 4_u64..16, 1 => Just(0)];
+    let pick = move || (back(), prop::bool::weighted(0.7)).prop_map(|(back, stored)| Pick { back, stored });
+    // Many small holds, so that what is due is more than one loading takes.
+    let units = || prop_oneof![3 => 1_u32..=2, 2 => 3..=TERMS.max_qty_per_hold + 1];
     let used_id = move || if used_ids { prop::option::weighted(0.08, 1_u64..5).boxed() } else { Just(None).boxed() };
     let news = prop::sample::select(vec![News::Success, News::Success, News::Failure, News::Failure, News::Pending]);
     prop_oneof![
-        10 => (product(), 1_u32..=TERMS.max_qty_per_hold + 1, key(), used_id())
+        10 => (product(), units(), key(), used_id())
             .prop_map(|(product, units, key, used_id)| Draw::Place { product, units, key, used_id }),
-        3 => back().prop_map(|back| Draw::GiveBack { back }),
-        6 => (back(), key(), used_id()).prop_map(|(back, key, used_id)| Draw::Redeem { back, key, used_id }),
-        5 => (0_u8..8, back(), news).prop_map(|(key, back, news)| Draw::Settle { key, back, news }),
-        2 => product().prop_map(|product| Draw::Expire { product }),
+        3 => pick().prop_map(|hold| Draw::GiveBack { hold }),
+        9 => (pick(), key(), used_id()).prop_map(|(hold, key, used_id)| Draw::Redeem { hold, key, used_id }),
+        9 => (0_u8..16, pick(), news).prop_map(|(key, order, news)| Draw::Settle { key, order, news }),
+        6 => (0_usize..10).prop_map(|back| Draw::Again { back }),
+        1 => product().prop_map(|product| Draw::Expire { product }),
         2 => product().prop_map(|product| Draw::Cancel { product }),
-        2 => (product(), -6_i64..=6).prop_map(|(product, change)| Draw::Restock { product, change }),
+        2 => (product(), -9_i64..=8).prop_map(|(product, change)| Draw::Restock { product, change }),
         1 => product().prop_map(|product| Draw::Suspend { product }),
-        2 => product().prop_map(|product| Draw::Resume { product }),
+        3 => product().prop_map(|product| Draw::Resume { product }),
     ]
 }
 
@@ -92,31 +133,57 @@ fn draw(used_ids: bool) -> impl Strategy<Value = Draw> {
 pub(crate) struct Ids {
     holds: u64,
     orders: u64,
+    keyed: Vec<Ask>,
 }
 
 impl Ids {
-    pub(crate) fn ask(&mut self, draw: &Draw) -> Ask {
-        let ago = |latest: u64, back: u64| (latest + 1).saturating_sub(back);
-        match *draw {
+    pub(crate) fn ask(&mut self, draw: &Draw, database: &Database) -> Ask {
+        let used = |latest: u64, back: Option<u64>| back.map(|back| ago(latest, back)).filter(|id| *id > 0);
+        let hold_of = |ids: &Self, pick: Pick| {
+            let stored = database.holds.keys().rev().nth(nth(pick)).filter(|_| pick.stored);
+            stored.map_or(ago(ids.holds, pick.back), |id| id.0)
+        };
+        let ask = match *draw {
             Draw::Place { product, units, key, used_id } => {
-                let used = used_id.map(|back| ago(self.holds, back)).filter(|id| *id > 0);
-                let hold = used.unwrap_or_else(|| next(&mut self.holds));
+                let hold = used(self.holds, used_id).unwrap_or_else(|| next(&mut self.holds));
                 Ask::Place { hold, product, units, key }
             }
-            Draw::GiveBack { back } => Ask::GiveBack { hold: ago(self.holds, back) },
-            Draw::Redeem { back, key, used_id } => {
-                let used = used_id.map(|back| ago(self.orders, back)).filter(|id| *id > 0);
-                let order = used.unwrap_or_else(|| next(&mut self.orders));
-                Ask::Redeem { hold: ago(self.holds, back), order, key }
+            Draw::GiveBack { hold } => Ask::GiveBack { hold: hold_of(self, hold) },
+            Draw::Redeem { hold, key, used_id } => {
+                let order = used(self.orders, used_id).unwrap_or_else(|| next(&mut self.orders));
+                Ask::Redeem { hold: hold_of(self, hold), order, key }
             }
-            Draw::Settle { key, back, news } => Ask::Settle { key, order: ago(self.orders, back), news },
+            Draw::Settle { key, order: pick, news } => {
+                let stored = database.orders.keys().rev().nth(nth(pick)).filter(|_| pick.stored);
+                Ask::Settle { key, order: stored.map_or(ago(self.orders, pick.back), |id| id.0), news }
+            }
+            Draw::Again { back } => match self.keyed.iter().rev().nth(back).cloned() {
+                Some(Ask::Place { product, units, key, .. }) => {
+                    Ask::Place { hold: next(&mut self.holds), product, units, key }
+                }
+                Some(Ask::Redeem { hold, key, .. }) => Ask::Redeem { hold, order: next(&mut self.orders), key },
+                Some(other) => other,
+                None => Ask::Expire { product: 1 },
+            },
             Draw::Expire { product } => Ask::Expire { product },
             Draw::Cancel { product } => Ask::Cancel { product },
             Draw::Restock { product, change } => Ask::Restock { product, change },
             Draw::Suspend { product } => Ask::Suspend { product },
             Draw::Resume { product } => Ask::Resume { product },
+        };
+        if matches!(ask, Ask::Place { key: Some(_), .. } | Ask::Redeem { key: Some(_), .. } | Ask::Settle { .. }) {
+            self.keyed.push(ask.clone());
         }
+        ask
     }
+}
+
+fn ago(latest: u64, back: u64) -> u64 {
+    (latest + 1).saturating_sub(back)
+}
+
+fn nth(pick: Pick) -> usize {
+    usize::try_from(pick.back.saturating_sub(1)).expect("few are counted back")
 }
 
 fn next(latest: &mut u64) -> u64 {

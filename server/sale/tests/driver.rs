@@ -3,7 +3,7 @@
 //!
 //! After every commit the whole database is audited.
 
-use sale::{Command, Decision, Needs, Outcome, ProductId, Terms, Timestamp, decide};
+use sale::{Command, Decision, HoldId, HoldStatus, Needs, OrderStatus, Outcome, ProductId, Terms, Timestamp, decide};
 
 use crate::audit::{audit, times};
 use crate::commands::command;
@@ -29,17 +29,17 @@ pub(crate) struct Routed {
 pub(crate) fn route(database: &Database, asks: &[Ask]) -> (Vec<Routed>, Vec<Ask>) {
     // A row that another request of the batch may make goes where that one goes.
     let of_hold = |id: u64| {
-        let place = asks.iter().find_map(|ask| match *ask {
+        let places = asks.iter().filter_map(|ask| match *ask {
             Ask::Place { hold, product, .. } if hold == id => Some(ProductId(product)),
             _ => None,
         });
-        database.holds.get(&sale::HoldId(id)).map(|hold| hold.product_id).or(place)
+        database.holds.get(&HoldId(id)).map(|hold| hold.product_id).or(the_only(places))
     };
     let of_order = |id: u64| {
-        asks.iter().find_map(|ask| match *ask {
+        the_only(asks.iter().filter_map(|ask| match *ask {
             Ask::Redeem { hold, order, .. } if order == id => of_hold(hold),
             _ => None,
-        })
+        }))
     };
     let (mut routed, mut unknown) = (Vec::new(), Vec::new());
     for ask in asks {
@@ -55,6 +55,12 @@ pub(crate) fn route(database: &Database, asks: &[Ask]) -> (Vec<Routed>, Vec<Ask>
         }
     }
     (routed, unknown)
+}
+
+/// Where all agree. An id that is given to rows of two products leads nowhere.
+fn the_only(mut places: impl Iterator<Item = ProductId>) -> Option<ProductId> {
+    let first = places.next()?;
+    places.all(|other| other == first).then_some(first)
 }
 
 /// Decides and writes one batch.
@@ -159,10 +165,8 @@ fn check_alone(
             let taken = due.len().min(limits.due_per_command) as u64;
             assert_eq!(*holds, taken, "an expiry takes all that is due, up to its limit");
             assert!(*units == all || taken < due.len() as u64, "{units} of {all} units");
-            let active = after
-                .holds
-                .values()
-                .filter(|hold| hold.product_id == product_id && hold.status == sale::HoldStatus::Active);
+            let active =
+                after.holds.values().filter(|hold| hold.product_id == product_id && hold.status == HoldStatus::Active);
             let expected = match active.map(|hold| hold.expires_at).min() {
                 None => Never,
                 Some(deadline) if deadline <= clock => Now,
@@ -174,7 +178,7 @@ fn check_alone(
             let unpaid = after
                 .orders
                 .values()
-                .filter(|order| order.product_id == product_id && order.status == sale::OrderStatus::PendingPayment);
+                .filter(|order| order.product_id == product_id && order.status == OrderStatus::PendingPayment);
             let expected = match unpaid.map(|order| order.payment_deadline).min() {
                 None => Never,
                 Some(deadline) if deadline <= clock => Now,

@@ -14,7 +14,7 @@ fn locked(wanted: u64) -> Needs {
 fn each_command_names_its_rows() {
     let hold = BTreeSet::from([HoldId(3)]);
     let keys = BTreeSet::from([key("k")]);
-    let rows: [(&str, Command, Needs); 13] = [
+    let rows: [(&str, Command, Needs); 14] = [
         ("place", place(1, 4), locked(4)),
         ("place with a key", place_keyed(1, 4, "k"), Needs { hold_keys: keys.clone(), ..locked(4) }),
         ("give back", give_back(3), Needs { holds: hold.clone(), ..locked(0) }),
@@ -28,6 +28,7 @@ fn each_command_names_its_rows() {
         ("expire", Command::ExpireHolds { product_id: P }, Needs { expire: BTreeSet::from([P]), ..locked(0) }),
         ("cancel", Command::CancelUnpaidOrders { product_id: P }, Needs { cancel: BTreeSet::from([P]), ..locked(0) }),
         ("restock", restock(4), locked(0)),
+        ("take one away", restock(-1), locked(1)),
         ("take away", restock(-4), locked(4)),
         ("take away beyond counting", restock(i64::MIN), locked(1 << 63)),
         ("suspend", Command::Suspend { product_id: P, reason: "why".to_owned() }, locked(0)),

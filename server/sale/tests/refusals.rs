@@ -212,6 +212,7 @@ fn restock_refuses_in_order() {
         ("over limit by one", World::of(product(10, 0)), restock(most - 9), Refusal::StockOverLimit),
         ("over limit beyond counting", World::of(product(10, 0)), restock(i64::MAX), Refusal::StockOverLimit),
         ("over limit while suspended", World::of(suspended(product(10, 0))), restock(most), Refusal::StockOverLimit),
+        ("none is free", World::of(product(10, 10)), restock(-1), Refusal::InsufficientStock { available: 0 }),
         ("more than is free", World::of(product(10, 7)), restock(-4), SHORT),
         ("more than can be counted", World::of(product(10, 7)), restock(i64::MIN), SHORT),
         (

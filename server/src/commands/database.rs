@@ -2,7 +2,6 @@
 //!
 //! What belongs here: opening, and errors of the store in words. What does not: SQL (`store`).
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,12 +41,14 @@ impl Database {
         let config = DatabaseConfig::read(sources)?;
         let url = config.url;
         if schema == Schema::Checked
-            && let Some(path) = url.sqlite_path()
-            && !Path::new(path).exists()
+            && let Some(path) = crate::app::sqlite_path(&url)?
+            && !path.exists()
         {
             // Opening it would make an empty sale, and what is said of that would be about nothing.
-            let problem = format!("there is no database file {path}: set DATABASE_URL to the one that the sale is in");
-            return Err(Failure::Failed(problem));
+            return Err(Failure::Failed(format!(
+                "there is no database file {}: set DATABASE_URL to the one that the sale is in",
+                path.display()
+            )));
         }
         let store = crate::app::open_store(&url).await?;
         let database = Self { store, url };

@@ -80,7 +80,7 @@ mod tests {
         let mut table = Table::new([("id", Align::Right), ("name", Align::Left), ("stock", Align::Right)]);
         table.row(["7".into(), "Lämp\u{1b}[31m".into(), "100".into()]);
         table.row(["12".into(), "X".into(), "1,000,000".into()]);
-        let expected = "  id  name            stock\n   7  Lämp\u{fffd}[31m        100\n  12  X           1,000,000\n";
+        let expected = "  id  name           stock\n   7  Lämp\u{fffd}[31m        100\n  12  X          1,000,000\n";
         assert_eq!(table.render("  "), expected);
     }
 

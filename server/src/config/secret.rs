@@ -41,13 +41,6 @@ impl DatabaseUrl {
     pub fn expose(&self) -> &str {
         &self.0
     }
-
-    /// The path of an SQLite file; `None` for any other database.
-    pub fn sqlite_path(&self) -> Option<&str> {
-        let rest = self.0.strip_prefix("sqlite:")?;
-        let rest = rest.strip_prefix("//").unwrap_or(rest);
-        Some(rest.split('?').next().unwrap_or(rest))
-    }
 }
 
 /// Everything between the user's name and the last `@` is left out: a password that should have been
@@ -93,18 +86,6 @@ mod tests {
             let url = DatabaseUrl::new(url);
             assert_eq!(url.to_string(), shown);
             assert_eq!(format!("{url:?}"), format!("DatabaseUrl({shown})"));
-        }
-    }
-
-    #[test]
-    fn the_path_of_an_sqlite_file() {
-        for (url, path) in [
-            ("sqlite:holdfast.db", Some("holdfast.db")),
-            ("sqlite:///var/lib/holdfast.db?mode=ro", Some("/var/lib/holdfast.db")),
-            ("sqlite:/var/lib/holdfast.db", Some("/var/lib/holdfast.db")),
-            ("mysql://db/shop", None),
-        ] {
-            assert_eq!(DatabaseUrl::new(url).sqlite_path(), path, "{url}");
         }
     }
 }

@@ -10,6 +10,8 @@ mod ids;
 mod queue;
 mod reads;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod worker;
 

@@ -172,28 +172,19 @@ impl Shared {
         *tickets = rest;
         let refused: Vec<Ticket> = refused;
         for ticket in refused {
-            self.refuse_broken(ticket);
+            self.refuse_broken(ticket, true);
         }
         for product_id in broken {
             self.quarantine(*product_id);
         }
     }
 
-    /// Answers a command that cannot be carried out.
-    pub(super) fn refuse_broken(&self, ticket: Ticket) {
+    /// Answers a command that cannot be carried out: a wish for a product that breaks an invariant
+    /// like one for a suspended product, all else as a failure of ours.
+    pub(super) fn refuse_broken(&self, ticket: Ticket, is_inconsistent: bool) {
         let key = ticket.key_name();
-        let answer = match ticket.command {
-            Command::PlaceHold { .. } => Rejection::Inconsistent,
-            Command::GiveBackHold { .. }
-            | Command::RedeemHold { .. }
-            | Command::SettlePayment { .. }
-            | Command::ExpireHolds { .. }
-            | Command::CancelUnpaidOrders { .. }
-            | Command::Restock { .. }
-            | Command::Suspend { .. }
-            | Command::Resume { .. } => Rejection::Internal,
-        };
-        ticket.answer(Err(answer));
+        let wish = matches!(ticket.command, Command::PlaceHold { .. });
+        ticket.answer(Err(if wish && is_inconsistent { Rejection::Inconsistent } else { Rejection::Internal }));
         self.queue.release_keys(key);
     }
 

@@ -473,10 +473,10 @@ impl Worker {
                 invariant = poison.breach.as_ref().map(|breach| breach.invariant.code()),
                 "a command cannot be carried out"
             );
+            self.shared.refuse_broken(ticket, poison.breach.is_some());
             if let Some(breach) = poison.breach {
                 self.shared.quarantine(breach.product_id);
             }
-            self.shared.refuse_broken(ticket);
         }
         None
     }

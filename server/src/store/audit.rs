@@ -70,10 +70,11 @@ pub(super) async fn suspects<S: Session>(
 ) -> Result<Vec<Breach>, StoreError> {
     session.begin_snapshot().await?;
     let results = session.run(checks::MARKS.to_owned()).await?;
-    let mut seen = Vec::new();
+    let (mut seen, mut suspended) = (Vec::new(), 0);
     for row in results.iter().flat_map(|result| &result.rows) {
         let mut reader = Reader::new(row);
         seen.push((ProductId(reader.count()?), (reader.count()?, reader.timestamp()?)));
+        suspended += reader.count()?;
     }
     let mark = |id: &ProductId, at: &(u64, Timestamp)| since.seen.get(id) != Some(at);
     let changed: Vec<ProductId> = seen.iter().filter(|(id, at)| mark(id, at)).map(|(id, _)| *id).collect();
@@ -93,6 +94,7 @@ pub(super) async fn suspects<S: Session>(
     }
     session.rollback().await?;
     since.seen = seen.into_iter().collect();
+    since.suspended = suspended;
     for id in look_again {
         since.seen.remove(&id);
     }

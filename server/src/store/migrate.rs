@@ -20,8 +20,10 @@ pub(super) struct Migration {
     name: &'static str,
     /// The oldest version that a binary must know once this is applied.
     oldest_known: u64,
-    mysql: &'static str,
-    sqlite: &'static str,
+    /// Its statements in MySQL and MariaDB.
+    pub(super) mysql: &'static str,
+    /// The same in SQLite.
+    pub(super) sqlite: &'static str,
 }
 
 /// All that this binary knows, in order.

@@ -157,4 +157,6 @@ pub struct AuditReport {
 pub struct ReconcileMark {
     /// The last movement seen of each product.
     pub seen: HashMap<ProductId, (u64, Timestamp)>,
+    /// How many products were suspended at that moment.
+    pub suspended: u64,
 }

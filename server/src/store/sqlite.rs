@@ -33,10 +33,6 @@ const DESK_LOCK_WAIT: Duration = Duration::from_secs(10);
 /// How long to wait for another process's migrations.
 const MIGRATION_LOCK_WAIT: Duration = Duration::from_secs(60);
 
-/// How long to wait in line within this process. Longer than any transaction: past it, somebody waits
-/// for himself.
-const TURN_WAIT: Duration = Duration::from_secs(10);
-
 /// The file of an SQLite URL; `None` if it is a URL of another kind.
 pub(super) fn path_of(url: &str) -> Result<Option<PathBuf>, StoreError> {
     let Some(rest) = url.strip_prefix("sqlite:") else { return Ok(None) };
@@ -88,6 +84,7 @@ impl Sqlite {
                         connection,
                         turns: Arc::clone(&self.turns),
                         turn: None,
+                        lock_wait,
                         in_transaction: false,
                     });
                 }
@@ -145,6 +142,8 @@ pub(super) struct SqliteSession {
     turns: Arc<Mutex<()>>,
     /// Held from the beginning of a write transaction to its end.
     turn: Option<OwnedMutexGuard<()>>,
+    /// How long to wait in line, and then how long for another process.
+    lock_wait: Duration,
     in_transaction: bool,
 }
 
@@ -157,7 +156,7 @@ impl SqliteSession {
 
     async fn begin_immediate(&mut self) -> Result<(), StoreError> {
         self.rollback().await?;
-        let turn = tokio::time::timeout(TURN_WAIT, Arc::clone(&self.turns).lock_owned()).await;
+        let turn = tokio::time::timeout(self.lock_wait, Arc::clone(&self.turns).lock_owned()).await;
         let waited = |_| StoreError::new(Fault::Retry(Conflict::LockTimeout), "this process has another transaction");
         self.turn = Some(turn.map_err(waited)?);
         self.in_transaction = true;

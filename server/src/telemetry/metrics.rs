@@ -92,7 +92,7 @@ pub struct ReconcilerMetrics {
     pub duration: Histogram,
     /// Products that take no new holds, as of the last round.
     pub suspended_products: IntGauge,
-    last_success: Gauge,
+    pub(crate) last_success: Gauge,
 }
 
 impl Metrics {

@@ -6,6 +6,7 @@
 //!
 //! Its functions end a test by a panic that says what went wrong: none returns an error.
 
+mod answers;
 mod requests;
 mod sale;
 mod setup;
@@ -16,10 +17,11 @@ pub use holdfast_loadtest::rig::client::{Answer, Client, Request, burst};
 pub use holdfast_loadtest::rig::database::{Kind, Session, TestDatabase};
 pub use holdfast_loadtest::rig::server::ServerProcess;
 
+pub use self::answers::{all, deadline_of, number, statuses};
 pub use self::requests::{give_back, hold, order, payment};
-pub use self::sale::{Sale, Stock, operator};
+pub use self::sale::{HOUSEKEEPING, Sale, Stock, operator};
 pub use self::setup::{ADMIN_TOKEN, Setup};
-pub use self::wait::{OrFail, eventually, is_long, rounds, seed};
+pub use self::wait::{OrFail, clock_is, eventually, is_long, rounds, seed};
 
 /// Makes a test of each function, on both databases: `sqlite::name` and `mariadb::name`. The functions
 /// take a [`Setup`] and are async. For test targets of the package that has the binary `holdfast`.

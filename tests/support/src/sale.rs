@@ -8,9 +8,13 @@ use holdfast_loadtest::rig::process::Finished;
 use holdfast_loadtest::rig::server::ServerProcess;
 use serde_json::{Value, json};
 
+use crate::answers::number;
 use crate::requests;
 use crate::setup::ADMIN_TOKEN;
 use crate::wait::OrFail;
+
+/// Tables that change without a change of the sale: ids set aside, and the marks of transactions.
+pub const HOUSEKEEPING: [&str; 2] = ["batches", "id_blocks"];
 
 /// A server on a database of its own.
 #[derive(Debug)]
@@ -46,21 +50,21 @@ impl Sale {
         let body = json!({"name": "Lamp", "price": "99.99", "stock": stock});
         let answer = self.send(&operator(Request::post("/api/products", &body))).await;
         expect(&answer, 201);
-        id(&answer.json()["data"]["id"])
+        number(&answer.json()["data"]["id"])
     }
 
     /// Places a hold and returns its id.
     pub async fn hold(&self, product_id: u64, qty: u64) -> u64 {
         let answer = self.send(&requests::hold(product_id, qty)).await;
         expect(&answer, 201);
-        id(&answer.json()["hold_id"])
+        number(&answer.json()["hold_id"])
     }
 
     /// Makes a hold an order and returns its id.
     pub async fn order(&self, hold_id: u64) -> u64 {
         let answer = self.send(&requests::order(hold_id)).await;
         expect(&answer, 201);
-        id(&answer.json()["data"]["id"])
+        number(&answer.json()["data"]["id"])
     }
 
     /// Delivers news of a payment, which must be taken.
@@ -82,9 +86,9 @@ impl Sale {
     pub async fn stock(&self, product_id: u64) -> Stock {
         let product = self.shown(&format!("/api/products/{product_id}")).await;
         Stock {
-            free: id(&product["available_stock"]),
-            available: id(&product["stock_available"]),
-            reserved: id(&product["stock_reserved"]),
+            free: number(&product["available_stock"]),
+            available: number(&product["stock_available"]),
+            reserved: number(&product["stock_reserved"]),
         }
     }
 
@@ -120,10 +124,4 @@ pub fn operator(request: Request) -> Request {
 #[track_caller]
 fn expect(answer: &Answer, status: u16) {
     assert_eq!(answer.status, status, "{}", answer.text());
-}
-
-/// A number in an answer.
-#[track_caller]
-fn id(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("no whole number: {value}"))
 }

@@ -3,7 +3,7 @@
 //! What does not belong here: a sleep that hopes. The one pause here is between two looks.
 
 use std::fmt::Display;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long a condition may take to come true: far longer than it ever needs, so that only a condition
 /// that never does fails a test.
@@ -12,7 +12,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Looks again and again until there is an answer, and fails with what was seen last after a minute.
 #[track_caller]
-pub fn eventually<T, S: Display>(what: &str, mut look: impl AsyncFnMut() -> Result<T, S>) -> impl Future<Output = T> {
+pub fn eventually<T, S: Display, F: Future<Output = Result<T, S>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
     async move {
         let mut last = String::new();
@@ -27,6 +30,17 @@ pub fn eventually<T, S: Display>(what: &str, mut look: impl AsyncFnMut() -> Resu
         };
         let answer = tokio::time::timeout(LIMIT, looks).await;
         answer.unwrap_or_else(|_| panic!("{caller}: not within {} s: {what}; last: {last}", LIMIT.as_secs()))
+    }
+}
+
+/// Waits until the clock of this machine, which is that of all databases here, is `before` ahead of
+/// `moment`, or past it.
+pub async fn clock_is(before: Duration, moment: SystemTime) {
+    let left = moment.checked_sub(before).and_then(|moment| moment.duration_since(SystemTime::now()).ok());
+    tokio::time::sleep(left.unwrap_or_default()).await;
+    // The runtime's clock may be ahead of the machine's.
+    while SystemTime::now() + before < moment {
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 

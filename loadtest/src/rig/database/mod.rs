@@ -113,6 +113,15 @@ impl TestDatabase {
         }
     }
 
+    /// Where its server listens, such as `127.0.0.1:3306`; empty for SQLite.
+    pub fn address(&self) -> String {
+        let rest = match self.place {
+            Place::Sqlite { .. } => "",
+            Place::MariaDb => self.url.rsplit('@').next().unwrap_or_default(),
+        };
+        rest.split('/').next().unwrap_or_default().to_owned()
+    }
+
     /// A connection of its own, to keep a transaction open in.
     ///
     /// # Errors

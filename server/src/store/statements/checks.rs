@@ -305,8 +305,9 @@ fn ledger(product: Option<ProductId>) -> Vec<Check> {
     ]
 }
 
-/// Every product, with what changes when it does.
-pub(in crate::store) const MARKS: &str = "SELECT id, movement_seq, updated_at FROM products ORDER BY id";
+/// Every product, with what changes when it does, and whether it is suspended.
+pub(in crate::store) const MARKS: &str =
+    "SELECT id, movement_seq, updated_at, status = 'suspended' FROM products ORDER BY id";
 
 /// The figures of the quick check, of some products: status, counters, units of active holds, the last
 /// movement's number, the highest there is, and its balances.

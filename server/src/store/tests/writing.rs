@@ -1,0 +1,291 @@
+//! What a commit leaves behind: every kind of row, read back as it was; guards, duplicate batches and
+//! keys, unknown outcomes.
+
+use std::collections::HashMap;
+
+use sale::{HoldStatus, MovementKind, OrderStatus, PaymentEffect, ProductStatus, ReleaseReason};
+
+use super::*;
+use crate::store::Conflict;
+
+on_both_databases!(
+    every_kind_of_row_comes_back,
+    a_guard_undoes_the_batch,
+    a_batch_is_committed_once,
+    an_empty_batch_leaves_its_row,
+    callers_keys_are_unique,
+    a_key_is_compared_byte_by_byte,
+    a_rolled_back_batch_leaves_nothing,
+    a_dropped_transaction_is_not_committed_by_the_next,
+    an_unknown_outcome_is_looked_up,
+    many_products_in_one_batch,
+);
+
+async fn every_kind_of_row_comes_back(place: Place) {
+    let product_id = place.product(100).await;
+    let given_back = place.hold(product_id, 1, Some("k1")).await;
+    place.act(product_id, &[Command::GiveBackHold { hold_id: given_back.id }]).await;
+    let paid_hold = place.hold(product_id, 2, None).await;
+    let paid = place.order(&paid_hold, Some("k2")).await;
+    place.pay(&paid, "evt_1", PaymentStatus::Pending).await;
+    place.pay(&paid, "evt_1", PaymentStatus::Success).await;
+    let failed_hold = place.hold(product_id, 3, None).await;
+    let failed = place.order(&failed_hold, None).await;
+    place.pay(&failed, "evt_2", PaymentStatus::Failure).await;
+    place.pay(&failed, "evt_3", PaymentStatus::Success).await;
+    let overdue_hold = place.hold(product_id, 4, None).await;
+    let overdue = place.order(&overdue_hold, None).await;
+    place.make_overdue(&overdue, 1).await;
+    place.act(product_id, &[Command::CancelUnpaidOrders { product_id }]).await;
+    let expired = place.hold(product_id, 5, None).await;
+    place.make_due(&expired, 7).await;
+    place.act(product_id, &[Command::ExpireHolds { product_id }]).await;
+    let active = place.hold(product_id, 6, Some("k3")).await;
+    let reason = "naïve: it's \"half\" \\ off; 😀 -- done".to_owned();
+    place
+        .act(
+            product_id,
+            &[Command::Restock { product_id, change: -7 }, Command::Suspend { product_id, reason: reason.clone() }],
+        )
+        .await;
+
+    let ids = [&given_back, &paid_hold, &failed_hold, &overdue_hold, &expired, &active].map(|hold| hold.id);
+    let holds = place.store.holds(&ids).await.expect("the holds are read");
+    let status = |hold: &Hold| holds[&hold.id].0.status;
+    assert!(matches!(
+        status(&given_back),
+        HoldStatus::Released { reason: ReleaseReason::GivenBack, order_id: None, .. }
+    ));
+    assert_eq!(status(&paid_hold), HoldStatus::Redeemed { order_id: paid.id });
+    let is_released = |hold: &Hold, reason: ReleaseReason, order: &Order| matches!(status(hold), HoldStatus::Released { reason: r, order_id: Some(id), .. } if r == reason && id == order.id);
+    assert!(is_released(&failed_hold, ReleaseReason::PaymentFailed, &failed));
+    assert!(is_released(&overdue_hold, ReleaseReason::PaymentOverdue, &overdue));
+    assert!(matches!(
+        status(&expired),
+        HoldStatus::Released { at: sale::Timestamp(7_000_000), reason: ReleaseReason::Expired, order_id: None }
+    ));
+    assert_eq!(holds[&active.id].0, active);
+    assert!(holds[&active.id].1 >= active.created_at, "the clock of a product does not go back");
+
+    let orders = place.store.orders(&[paid.id, failed.id, overdue.id]).await.expect("the orders are read");
+    assert_eq!(orders[&paid.id].status, OrderStatus::Paid);
+    assert_eq!(Order { status: paid.status, updated_at: paid.updated_at, ..orders[&paid.id].clone() }, paid);
+    assert_eq!(orders[&failed.id].status, OrderStatus::Cancelled);
+    assert_eq!(orders[&overdue.id].status, OrderStatus::Cancelled);
+
+    let mut needs = needs_of(product_id);
+    needs.payment_keys.extend(["evt_1", "evt_2", "evt_3", "evt_4"].map(key));
+    needs.hold_keys.extend(["k1", "k3", "k4"].map(key));
+    needs.order_keys.insert(key("k2"));
+    let mut writer = place.writer().await;
+    let state = writer.load(&needs).await.expect("the rows are loaded").state;
+    let effects: HashMap<_, _> = state.payments.values().map(|event| (event.key.to_string(), event.effect)).collect();
+    let expected = [
+        ("evt_1".to_owned(), PaymentEffect::Paid),
+        ("evt_2".to_owned(), PaymentEffect::Cancelled),
+        ("evt_3".to_owned(), PaymentEffect::RefundRequired),
+    ];
+    assert_eq!(effects, HashMap::from(expected));
+    assert!(state.pending_payments.contains_key(&(key("evt_1"), paid.id)));
+    assert_eq!(state.hold_keys, HashMap::from([(key("k1"), given_back.id), (key("k3"), active.id)]));
+    assert_eq!(state.order_keys, HashMap::from([(key("k2"), paid.id)]));
+    assert_eq!(state.holds[&paid_hold.id].status, HoldStatus::Redeemed { order_id: paid.id });
+    let product = &state.products[&product_id];
+    assert_eq!(product.status, ProductStatus::Suspended { reason });
+    assert_eq!((product.stock_available, product.stock_reserved), (100 - 2 - 7, 6));
+    writer.rollback().await.expect("the lock is given back");
+
+    let report = place.store.audit(None).await.expect("the audit is done");
+    assert_eq!(report.breaches, []);
+    let counts = (report.products, report.holds, report.orders, report.payment_events, report.movements);
+    assert_eq!(counts, (1, 6, 3, 4, 1 + 6 + 3 + 1 + 1 + 1 + 1 + 1));
+}
+
+async fn a_guard_undoes_the_batch(place: Place) {
+    for meanwhile in [
+        "UPDATE holds SET status = 'redeemed' WHERE id = HOLD",
+        "DELETE FROM holds WHERE id = HOLD",
+        "UPDATE products SET movement_seq = movement_seq + 1 WHERE id = PRODUCT",
+    ] {
+        let product_id = place.product(10).await;
+        let hold = place.hold(product_id, 1, None).await;
+        let mut writer = place.writer().await;
+        let commands = [Command::GiveBackHold { hold_id: hold.id }];
+        let decision = place.decide(writer.as_mut(), product_id, &commands).await;
+        // Nobody can change a row under the lock, so it changes once the lock is gone.
+        writer.rollback().await.expect("the lock is given back");
+        let by_hand = meanwhile.replace("HOLD", &hold.id.to_string()).replace("PRODUCT", &product_id.to_string());
+        place.by_hand().await.run(&by_hand).await.expect("it is changed by hand");
+        writer.load(&needs_of(product_id)).await.expect("the product is locked");
+        let batch = place.batch();
+        let before = dump(&place).await;
+        assert_eq!(fault(writer.commit(batch, &decision.changes).await), Some(Fault::Refused), "{meanwhile}");
+        assert!(!writer.was_committed(batch, &[product_id]).await.expect("known"), "{meanwhile}");
+        assert_eq!(dump(&place).await, before, "{meanwhile}");
+    }
+}
+
+/// The sums of everything that a batch writes.
+async fn dump(place: &Place) -> Vec<i64> {
+    let mut by_hand = place.by_hand().await;
+    let mut sums = Vec::new();
+    for sql in [
+        "SELECT COALESCE(SUM(stock_available * 1000 + stock_reserved + movement_seq), 0) FROM products",
+        "SELECT COUNT(*) FROM movements",
+        "SELECT COUNT(*) FROM holds WHERE status = 'active'",
+        "SELECT COUNT(*) FROM orders",
+        "SELECT COUNT(*) FROM batches",
+    ] {
+        sums.push(by_hand.number(sql).await);
+    }
+    sums
+}
+
+async fn a_batch_is_committed_once(place: Place) {
+    let product_id = place.product(10).await;
+    let mut writer = place.writer().await;
+    let batch = place.batch();
+    let first = place.decide(writer.as_mut(), product_id, &[super::place(HoldId(1), product_id, 1, None)]).await;
+    writer.commit(batch, &first.changes).await.expect("the first is committed");
+    // The same once more, and another one with the same id.
+    let second = place.decide(writer.as_mut(), product_id, &[super::place(HoldId(2), product_id, 1, None)]).await;
+    assert_eq!(fault(writer.commit(batch, &second.changes).await), Some(Fault::BatchExists));
+    writer.load(&needs_of(product_id)).await.expect("the product is locked");
+    assert_eq!(fault(writer.commit(batch, &first.changes).await), Some(Fault::BatchExists));
+    assert_eq!(place.by_hand().await.number("SELECT COUNT(*) FROM holds").await, 1);
+}
+
+async fn an_empty_batch_leaves_its_row(place: Place) {
+    let product_id = place.product(10).await;
+    let mut writer = place.writer().await;
+    writer.load(&needs_of(product_id)).await.expect("the product is locked");
+    let batch = place.batch();
+    writer.commit(batch, &Changes::default()).await.expect("it is committed");
+    assert!(writer.was_committed(batch, &[product_id]).await.expect("known"));
+}
+
+async fn callers_keys_are_unique(place: Place) {
+    let (one, other) = (place.product(10).await, place.product(10).await);
+    // For two products at once nobody sees the other's key before the commit.
+    let mut writer = place.writer().await;
+    let hold_of = |id, product_id| super::place(HoldId(id), product_id, 1, Some("same ' for key 'PRIMARY'"));
+    let first = place.decide(writer.as_mut(), one, &[hold_of(1, one)]).await;
+    writer.rollback().await.expect("the lock is given back");
+    place.act(other, &[hold_of(2, other)]).await;
+    writer.load(&needs_of(one)).await.expect("the product is locked");
+    let duplicate = Some(Fault::Retry(Conflict::DuplicateKey));
+    assert_eq!(fault(writer.commit(place.batch(), &first.changes).await), duplicate);
+
+    let (hold_a, hold_b) = (place.hold(one, 1, None).await, place.hold(other, 1, None).await);
+    let order_of =
+        |hold: &Hold, id| Command::RedeemHold { hold_id: hold.id, order_id: OrderId(id), key: Some(key("same")) };
+    let first = place.decide(writer.as_mut(), one, &[order_of(&hold_a, 1)]).await;
+    writer.rollback().await.expect("the lock is given back");
+    place.act(other, &[order_of(&hold_b, 2)]).await;
+    writer.load(&needs_of(one)).await.expect("the product is locked");
+    assert_eq!(fault(writer.commit(place.batch(), &first.changes).await), duplicate);
+
+    let (order_a, order_b) =
+        (place.order(&hold_a, None).await, place.order(&place.hold(other, 1, None).await, None).await);
+    let news =
+        |order: &Order| Command::SettlePayment { key: key("evt"), order_id: order.id, status: PaymentStatus::Success };
+    let first = place.decide(writer.as_mut(), one, &[news(&order_a)]).await;
+    writer.rollback().await.expect("the lock is given back");
+    place.act(other, &[news(&order_b)]).await;
+    writer.load(&needs_of(one)).await.expect("the product is locked");
+    assert_eq!(fault(writer.commit(place.batch(), &first.changes).await), duplicate);
+    assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
+}
+
+async fn a_key_is_compared_byte_by_byte(place: Place) {
+    let product_id = place.product(10).await;
+    let keys = ["k", "K", "k ", "'k'", "\u{fc}", "u"];
+    for text in keys {
+        place.hold(product_id, 1, Some(text)).await;
+    }
+    let stocks = place.store.stocks(&[], &keys.map(key)).await.expect("the keys are read");
+    assert_eq!(stocks.known_keys.len(), keys.len());
+    let unknown = ["", "kk", "\u{e9}"].iter().filter_map(|text| Key::new(text.as_bytes()).ok()).collect::<Vec<_>>();
+    assert_eq!(place.store.stocks(&[], &unknown).await.expect("the keys are read").known_keys.len(), 0);
+}
+
+async fn a_rolled_back_batch_leaves_nothing(place: Place) {
+    let product_id = place.product(10).await;
+    let mut writer = place.writer().await;
+    place.decide(writer.as_mut(), product_id, &[super::place(HoldId(1), product_id, 1, None)]).await;
+    writer.rollback().await.expect("the lock is given back");
+    writer.rollback().await.expect("there is nothing to roll back");
+    writer.ping().await.expect("the connection lives");
+    // Another one can lock the product at once.
+    place.hold(product_id, 1, None).await;
+}
+
+async fn a_dropped_transaction_is_not_committed_by_the_next(place: Place) {
+    let product_id = place.product(10).await;
+    let mut writer = place.writer().await;
+    // As if the caller had lost patience in the middle: the next load begins with a transaction open.
+    writer.load(&needs_of(product_id)).await.expect("the product is locked");
+    writer.load(&needs_of(product_id)).await.expect("the product is locked again");
+    writer.commit(place.batch(), &Changes::default()).await.expect("it is committed");
+    let needs = needs_of(product_id);
+    drop(tokio::time::timeout(Duration::ZERO, writer.load(&needs)).await);
+    writer.load(&needs_of(product_id)).await.expect("the product is locked");
+    writer.rollback().await.expect("the lock is given back");
+    drop(writer);
+    place.hold(product_id, 1, None).await;
+}
+
+async fn an_unknown_outcome_is_looked_up(place: Place) {
+    let product_id = place.product(10).await;
+    let (committed, lost) = (place.batch(), place.batch());
+    let mut writer = place.writer().await;
+    let commands = [super::place(HoldId(1), product_id, 1, None)];
+    let decision = place.decide(writer.as_mut(), product_id, &commands).await;
+    writer.commit(committed, &decision.changes).await.expect("it is committed");
+    let before = place.by_hand().await.number("SELECT MAX(committed_at) FROM batches").await;
+    assert!(writer.was_committed(committed, &[product_id]).await.expect("known"));
+    let after = place.by_hand().await.number("SELECT MAX(committed_at) FROM batches").await;
+    assert!(after > before, "looking it up writes, so that what was seen is durable");
+    assert!(!writer.was_committed(lost, &[product_id]).await.expect("known"));
+    // The one in doubt still holds its lock: nobody can say yet.
+    writer.load(&needs_of(product_id)).await.expect("the product is locked");
+    let mut resolver = place.another_store().await.writer().await.expect("the database answers");
+    let unknown = within(resolver.was_committed(lost, &[product_id])).await;
+    assert_eq!(fault(unknown), Some(Fault::Retry(Conflict::LockTimeout)));
+    writer.rollback().await.expect("the lock is given back");
+    assert!(!resolver.was_committed(lost, &[product_id]).await.expect("known"));
+}
+
+async fn many_products_in_one_batch(place: Place) {
+    let mut products = Vec::new();
+    for _ in 0..70 {
+        products.push(place.product(10).await);
+    }
+    let commands: Vec<(ProductId, Command)> =
+        products.iter().map(|id| (*id, super::place(HoldId(id.0), *id, 3, None))).collect();
+    let mut writer = place.writer().await;
+    let needs = Needs::of(commands.iter().map(|(id, command)| (*id, command)));
+    let loaded = writer.load(&needs).await.expect("the products are locked");
+    let commands: Vec<Command> = commands.into_iter().map(|(_, command)| command).collect();
+    let decision = sale::decide(loaded.state, &commands, &TERMS).expect("no invariant is broken");
+    writer.commit(place.batch(), &decision.changes).await.expect("it is committed");
+    let stocks = place.store.stocks(&products, &[]).await.expect("the stocks are read").stocks;
+    assert_eq!(stocks.len(), 70);
+    assert!(stocks.values().all(|stock| (stock.stock_available, stock.stock_reserved) == (10, 3)));
+    assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
+}
+
+#[test]
+fn every_word_is_read_back() {
+    use crate::store::rows::Word;
+    fn read_back<W: Word + std::fmt::Debug>() {
+        for (value, word) in W::WORDS {
+            assert_eq!((W::of(word), value.word()), (Some(*value), *word));
+        }
+    }
+    read_back::<ReleaseReason>();
+    read_back::<OrderStatus>();
+    read_back::<PaymentStatus>();
+    read_back::<PaymentEffect>();
+    read_back::<MovementKind>();
+}

@@ -1,0 +1,154 @@
+//! Customers who do everything that a sale knows, until they are told to stop, and who remember what
+//! was acknowledged.
+//!
+//! What does not belong here: what is done to the servers meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use holdfast_test_support::{Answer, Client, OrFail, Request, give_back, hold, number, order, payment};
+use tokio::task::JoinSet;
+
+use crate::facts::{Fact, Facts, Open};
+
+/// How many customers there are; with fewer, transactions would hardly be shared.
+const CUSTOMERS: usize = 16;
+
+/// Customers at work.
+pub(crate) struct Load {
+    stop: Arc<AtomicBool>,
+    acknowledged: Arc<AtomicU64>,
+    customers: JoinSet<Facts>,
+}
+
+/// What a customer makes of an answer.
+enum Heard {
+    Yes(Answer),
+    No,
+    /// Perhaps it happened.
+    Nothing,
+}
+
+struct Customer {
+    client: Client,
+    products: Vec<u64>,
+    name: String,
+    random: fastrand::Rng,
+    facts: Facts,
+    acknowledged: Arc<AtomicU64>,
+}
+
+impl Load {
+    /// Sends customers to a server. `name` makes the keys of this load its own.
+    pub(crate) fn start(client: &Client, products: &[u64], name: &str, random: &mut fastrand::Rng) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let acknowledged = Arc::new(AtomicU64::new(0));
+        let mut customers = JoinSet::new();
+        for n in 0..CUSTOMERS {
+            let customer = Customer {
+                client: client.clone(),
+                products: products.to_vec(),
+                name: format!("{name}-{n}"),
+                random: random.fork(),
+                facts: Facts::default(),
+                acknowledged: Arc::clone(&acknowledged),
+            };
+            customers.spawn(customer.work(Arc::clone(&stop)));
+        }
+        Self { stop, acknowledged, customers }
+    }
+
+    /// Waits until so many requests were acknowledged.
+    pub(crate) async fn acknowledged(&self, count: u64) {
+        let acknowledged = &self.acknowledged;
+        holdfast_test_support::eventually("the load goes on", async || match acknowledged.load(Ordering::Relaxed) {
+            seen if seen >= count => Ok(()),
+            seen => Err(format!("{seen} of {count} acknowledged")),
+        })
+        .await;
+    }
+
+    /// How many requests were acknowledged so far.
+    pub(crate) fn acknowledged_so_far(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Tells the customers to stop after what they are at, and collects what they know.
+    pub(crate) async fn stop(mut self) -> Facts {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut facts = Facts::default();
+        while let Some(known) = self.customers.join_next().await {
+            facts.extend(known.or_fail());
+        }
+        facts
+    }
+}
+
+impl Customer {
+    async fn work(mut self, stop: Arc<AtomicBool>) -> Facts {
+        let mut step = 0;
+        while !stop.load(Ordering::Relaxed) {
+            step += 1;
+            self.buy(step).await;
+            // While the server is away there is nothing to do but to ask again.
+            tokio::task::yield_now().await;
+        }
+        self.facts
+    }
+
+    /// One customer's way, up to where an answer is missing.
+    async fn buy(&mut self, step: u32) {
+        let product = self.products[self.random.usize(..self.products.len())];
+        let key = format!("{}-{step}", self.name);
+        let request = hold(product, self.random.u64(1..=3)).key(&key);
+        let Heard::Yes(answer) = self.ask(&request, None).await else { return };
+        let hold_id = number(&answer.json()["hold_id"]);
+        self.facts.holds.insert(hold_id, Fact::Placed);
+        self.facts.replays.push((request, answer.body));
+        match self.random.u32(..10) {
+            0..2 => return,
+            2..4 => {
+                if let Heard::Yes(_) = self.ask(&give_back(hold_id), Some(hold_id)).await {
+                    self.facts.holds.insert(hold_id, Fact::GivenBack);
+                }
+                return;
+            }
+            _ => {}
+        }
+        let request = order(hold_id).key(&key);
+        let Heard::Yes(answer) = self.ask(&request, Some(hold_id)).await else { return };
+        let order_id = number(&answer.json()["data"]["id"]);
+        self.facts.holds.insert(hold_id, Fact::Ordered(order_id));
+        self.facts.replays.push((request, answer.body));
+        let (status, fact) = match self.random.u32(..10) {
+            0..6 => ("success", Fact::Paid(order_id)),
+            6..8 => ("failure", Fact::Failed(order_id)),
+            _ => return,
+        };
+        if let Heard::Yes(_) = self.ask(&payment(&key, order_id, status), Some(hold_id)).await {
+            self.facts.holds.insert(hold_id, fact);
+        }
+    }
+
+    async fn ask(&mut self, request: &Request, hold_id: Option<u64>) -> Heard {
+        let answer = self.client.send(request).await;
+        let heard = match answer {
+            Ok(answer) if matches!(answer.status, 200 | 201 | 204) => Heard::Yes(answer),
+            Ok(answer) if answer.status == 503 && answer.code() != "outcome_unknown" => Heard::No,
+            // A hold whose deadline came while the server was away.
+            Ok(answer) if answer.status == 409 => Heard::No,
+            Ok(answer) if answer.code() != "outcome_unknown" => {
+                panic!("{request:?} was answered {} {}", answer.status, answer.text())
+            }
+            Ok(_) | Err(_) => Heard::Nothing,
+        };
+        match heard {
+            Heard::Yes(_) => {
+                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+            }
+            Heard::Nothing => self.facts.open.push(Open { request: request.clone(), hold_id }),
+            Heard::No => {}
+        }
+        heard
+    }
+}
