@@ -27,6 +27,15 @@ impl Raw {
         self.0.shutdown().await.or_fail();
     }
 
+    /// Reads the first line of an answer and no further: its status.
+    pub(crate) async fn read_status(&mut self) -> u16 {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            line.push(self.0.read_u8().await.or_fail());
+        }
+        String::from_utf8_lossy(&line).split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0)
+    }
+
     /// Reads to the end. The request should have said `connection: close`. Status 0 if nothing came.
     pub(crate) async fn read(mut self) -> RawAnswer {
         let mut bytes = Vec::new();
