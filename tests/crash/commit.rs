@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use holdfast_test_support::rig::proxy::{Direction, Effect, Point, Proxy};
 use holdfast_test_support::{
     Answer, Client, OrFail, Request, Sale, Setup, Stock, all, eventually, for_mariadb, hold, number, order, payment,
-    rounds, seed,
+    rounds, seed, statuses,
 };
 use tokio::task::JoinSet;
 
