@@ -31,9 +31,9 @@ use std::time::Duration;
 
 pub use access::Tokens;
 pub use openapi::openapi;
-pub use server::{Handle, Server};
 pub(crate) use operators::{DEFAULT_REASON, MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS};
 pub(crate) use products::Product;
+pub use server::{Handle, Server};
 pub use signature::{SecretError, WebhookSecrets};
 
 use crate::telemetry::Metrics;
