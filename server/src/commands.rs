@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::app::{self, StartError};
 use crate::config::{
-    Config, ConfigError, Given, LogConfig, ReaderFlags, SECRETS_HELP, ServerFlags, Sources, process_environment,
+    Config, ConfigError, Given, ReaderFlags, SECRETS_HELP, ServerFlags, Sources, process_environment, read_log_settings,
 };
 use crate::telemetry::logs;
 
@@ -133,7 +133,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve { settings } => {
             let sources = sources(settings.0);
-            logs::start(&LogConfig::read(&sources, "info")?);
+            logs::start(&read_log_settings(&sources, "info")?);
             let config = Config::read(&sources)?;
             Ok(wait(app::serve(config))??)
         }
@@ -158,7 +158,7 @@ fn sources(given: Given) -> Sources<'static> {
 /// The settings of a command that is not the server; it logs what degraded, and says the rest itself.
 fn quiet_sources(given: Given) -> Result<Sources<'static>, Failure> {
     let sources = sources(given);
-    logs::start(&LogConfig::read(&sources, "warn")?);
+    logs::start(&read_log_settings(&sources, "warn")?);
     Ok(sources)
 }
 

@@ -55,20 +55,20 @@ mod on_two_servers {
 
     async fn success_against_failure(setup: Setup) {
         let sale = setup.start().await;
-        let other = sale.another_server().await.client();
-        super::success_against_failure_with(&sale, &other).await;
+        let other = sale.another_server().await;
+        super::success_against_failure_with(&sale, &other.client()).await;
     }
 
     async fn release_against_redeem(setup: Setup) {
         let sale = setup.start().await;
-        let other = sale.another_server().await.client();
-        super::release_against_redeem_with(&sale, &other).await;
+        let other = sale.another_server().await;
+        super::release_against_redeem_with(&sale, &other.client()).await;
     }
 
     async fn redeem_against_expiry(setup: Setup) {
         let sale = setup.setting("HOLD_TTL_SECONDS", "1").start().await;
-        let other = sale.another_server().await.client();
-        super::redeem_against_expiry_with(&sale, &other).await;
+        let other = sale.another_server().await;
+        super::redeem_against_expiry_with(&sale, &other.client()).await;
     }
 }
 

@@ -5,12 +5,14 @@
 //! server's own description of itself ([`contract`]).
 
 mod bad_input;
+mod commands;
 mod contract;
 mod documentation;
 mod holds;
 mod life;
 mod operators;
 mod orders;
+mod process;
 mod products;
 mod raw;
 mod signatures;
