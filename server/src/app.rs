@@ -27,7 +27,7 @@ use crate::telemetry::Metrics;
 
 /// The first and the longest pause between two attempts to reach the database.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long the engine has to finish once no request is left.
 const ENGINE_STOP_TIME: Duration = Duration::from_secs(10);
@@ -60,7 +60,7 @@ pub enum StartError {
         problem: String,
     },
     /// The database is there, but not one that this server can work with.
-    #[error("the database {url} cannot be used: {problem}")]
+    #[error("the database {url} cannot be used: {problem}\nPut right the database or DATABASE_URL, and start again.")]
     Database {
         /// The URL, without its password.
         url: String,

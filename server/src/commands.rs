@@ -13,10 +13,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 use crate::app::{self, StartError};
 use crate::config::{
-    Config, ConfigError, Given, LogConfig, ReaderFlags, SECRETS_HELP, ServerFlags, Sources, process_environment,
+    Config, ConfigError, Given, ReaderFlags, SECRETS_HELP, ServerFlags, Sources, process_environment, read_log_settings,
 };
 use crate::telemetry::logs;
 
@@ -132,7 +133,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve { settings } => {
             let sources = sources(settings.0);
-            logs::start(&LogConfig::read(&sources, "info")?);
+            logs::start(&read_log_settings(&sources, "info")?);
             let config = Config::read(&sources)?;
             Ok(wait(app::serve(config))??)
         }
@@ -157,7 +158,7 @@ fn sources(given: Given) -> Sources<'static> {
 /// The settings of a command that is not the server; it logs what degraded, and says the rest itself.
 fn quiet_sources(given: Given) -> Result<Sources<'static>, Failure> {
     let sources = sources(given);
-    logs::start(&LogConfig::read(&sources, "warn")?);
+    logs::start(&read_log_settings(&sources, "warn")?);
     Ok(sources)
 }
 
@@ -184,8 +185,22 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Prints a value as JSON for programs and people.
-fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
-    print(&format!("{value:#}"))
+fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|error| Failure::Failed(format!("the result could not be written as JSON: {error}")))?;
+    print(&text)
+}
+
+/// Rows as a JSON object, as the API lists them.
+#[derive(Serialize)]
+struct List<T> {
+    data: Vec<T>,
+}
+
+impl<T> List<T> {
+    fn of(rows: impl Iterator<Item = T>) -> Self {
+        Self { data: rows.collect() }
+    }
 }
 
 #[cfg(test)]

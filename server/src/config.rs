@@ -14,6 +14,7 @@ use std::time::Duration;
 use sale::Terms;
 
 use crate::http::{Tokens, WebhookSecrets};
+use crate::telemetry::logs::{LogFormat, LogSettings};
 
 pub use secret::{DatabaseUrl, Secret};
 pub use settings::{Given, Kind, Reader, ReaderFlags, SECRETS_HELP, SETTINGS, ServerFlags, Setting, WriterFlags};
@@ -59,24 +60,6 @@ pub struct DatabaseConfig {
     pub is_default: bool,
     /// Whether to bring the schema up to date, rather than only check it.
     pub migrate_on_start: bool,
-}
-
-/// How to log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogConfig {
-    /// The form of a line; `None`: for people on a terminal, else for machines.
-    pub format: Option<LogFormat>,
-    /// What is logged, in the language of `RUST_LOG`.
-    pub filter: String,
-}
-
-/// The form of a log line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Settings that are no use: all of them.
@@ -154,25 +137,23 @@ impl DatabaseConfig {
     }
 }
 
-impl LogConfig {
-    /// Reads and checks the settings of the log. `default_filter` counts where `RUST_LOG` is unset.
-    ///
-    /// # Errors
-    /// All of them that are wrong.
-    pub fn read(sources: &Sources<'_>, default_filter: &str) -> Result<Self, ConfigError> {
-        let mut reading = Reading::new(sources);
-        let format = reading.text("LOG_FORMAT").and_then(|value| match value.as_str() {
-            "text" => Some(LogFormat::Text),
-            "json" => Some(LogFormat::Json),
-            _ => reading.wrong("LOG_FORMAT", &value, "text or json"),
-        });
-        let filter = sources.text("RUST_LOG");
-        let filter = reading.keep(filter).unwrap_or_else(|| default_filter.to_owned());
-        if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&filter) {
-            let _: Option<()> = reading.wrong("RUST_LOG", &filter, format!("a filter such as info: {error}"));
-        }
-        reading.finish(Self { format, filter })
+/// Reads and checks the settings of the log. `default_filter` counts where `RUST_LOG` is unset.
+///
+/// # Errors
+/// All of them that are wrong.
+pub fn read_log_settings(sources: &Sources<'_>, default_filter: &str) -> Result<LogSettings, ConfigError> {
+    let mut reading = Reading::new(sources);
+    let format = reading.text("LOG_FORMAT").and_then(|value| match value.as_str() {
+        "text" => Some(LogFormat::Text),
+        "json" => Some(LogFormat::Json),
+        _ => reading.wrong("LOG_FORMAT", &value, "text or json"),
+    });
+    let filter = sources.text("RUST_LOG");
+    let filter = reading.keep(filter).unwrap_or_else(|| default_filter.to_owned());
+    if let Err(error) = tracing_subscriber::EnvFilter::builder().parse(&filter) {
+        let _: Option<()> = reading.wrong("RUST_LOG", &filter, format!("a filter such as info: {error}"));
     }
+    reading.finish(LogSettings { format, filter })
 }
 
 /// Reads settings one after the other and remembers what was wrong. A wrong value reads as nothing;

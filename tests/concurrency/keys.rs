@@ -28,7 +28,8 @@ mod on_two_servers {
 
     async fn a_hold_and_an_order_are_replayed(setup: Setup) {
         let sale = setup.start().await;
-        let other = sale.another_server().await.client();
+        let server = sale.another_server().await;
+        let other = server.client();
         let product = sale.product(1).await;
         let request = hold(product, 1).key("hold");
         let first = expect(sale.send(&request).await, 201);

@@ -55,20 +55,20 @@ mod on_two_servers {
 
     async fn success_against_failure(setup: Setup) {
         let sale = setup.start().await;
-        let other = sale.another_server().await.client();
-        super::success_against_failure_with(&sale, &other).await;
+        let other = sale.another_server().await;
+        super::success_against_failure_with(&sale, &other.client()).await;
     }
 
     async fn release_against_redeem(setup: Setup) {
         let sale = setup.start().await;
-        let other = sale.another_server().await.client();
-        super::release_against_redeem_with(&sale, &other).await;
+        let other = sale.another_server().await;
+        super::release_against_redeem_with(&sale, &other.client()).await;
     }
 
     async fn redeem_against_expiry(setup: Setup) {
         let sale = setup.setting("HOLD_TTL_SECONDS", "1").start().await;
-        let other = sale.another_server().await.client();
-        super::redeem_against_expiry_with(&sale, &other).await;
+        let other = sale.another_server().await;
+        super::redeem_against_expiry_with(&sale, &other.client()).await;
     }
 }
 
@@ -124,7 +124,11 @@ async fn redeem_against_expiry_with(sale: &Sale, other: &Client) {
         let left = HOLDS as u64 - redeemed;
         eventually("all deadlines have come", async || {
             let stock = sale.stock(product).await;
-            if stock == (Stock { free: left, available: left, reserved: 0 }) { Ok(()) } else { Err(format!("{stock:?}")) }
+            if stock == (Stock { free: left, available: left, reserved: 0 }) {
+                Ok(())
+            } else {
+                Err(format!("{stock:?}"))
+            }
         })
         .await;
     }
@@ -209,7 +213,10 @@ async fn release_against_redeem_with(sale: &Sale, other: &Client) {
                 (204, 409) => {
                     back += 1;
                     assert_eq!(pair[1].code(), "hold_released");
-                    assert_eq!((&shown["status"], &shown["release_reason"]), (&"released".into(), &"given_back".into()));
+                    assert_eq!(
+                        (&shown["status"], &shown["release_reason"]),
+                        (&"released".into(), &"given_back".into())
+                    );
                 }
                 (409, 201) => {
                     assert_eq!(pair[0].code(), "hold_already_redeemed");

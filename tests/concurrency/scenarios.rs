@@ -86,7 +86,8 @@ async fn an_expired_hold_returns_its_units(setup: Setup) {
     let expires_at = shown["expires_at"].as_str().unwrap_or_default().trim_end_matches('Z').to_owned();
     assert_eq!(hold_shown["released_at"], format!("{expires_at}.000000Z"));
     eventually("the row is released too", async || {
-        let sql = format!("SELECT COUNT(*) FROM holds WHERE id = {id} AND status = 'released' AND released_at = expires_at");
+        let sql =
+            format!("SELECT COUNT(*) FROM holds WHERE id = {id} AND status = 'released' AND released_at = expires_at");
         match sale.database.integer(&sql).await.or_fail() {
             1 => Ok(()),
             _ => Err("it is not"),

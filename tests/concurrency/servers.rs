@@ -2,7 +2,7 @@
 //!
 //! What does not belong here: servers that are killed while they start (`crash`).
 
-use holdfast_test_support::{Client, OrFail, Sale, Setup, ServerProcess, all, burst, for_both, hold, rounds};
+use holdfast_test_support::{Client, OrFail, Sale, ServerProcess, Setup, all, burst, for_both, hold, rounds};
 use tokio::task::JoinSet;
 
 for_both!(eight_servers_start_at_once_on_an_empty_database, eight_migrations_at_once);

@@ -108,10 +108,11 @@ async fn is_as_acknowledged(client: &Client, fact: &Fact, order: u64, hold_statu
     let shown = shown(client, &format!("/api/orders/{order}")).await;
     match (fact, shown["status"].as_str()) {
         (Fact::Ordered(_), Some("pending_payment")) | (Fact::Paid(_), Some("paid")) => hold_status == "redeemed",
-        (Fact::Ordered(_), Some("cancelled")) => hold_status == "released" && reason == "payment_overdue",
+        // Not paid in its window. A success that came later was money for nothing, and acknowledged as that.
+        (Fact::Ordered(_) | Fact::Paid(_), Some("cancelled")) => {
+            hold_status == "released" && reason == "payment_overdue"
+        }
         (Fact::Failed(_), Some("cancelled")) => hold_status == "released" && reason.starts_with("payment_"),
-        // A success that came when the window was over: money for nothing, and acknowledged as that.
-        (Fact::Paid(_), Some("cancelled")) => hold_status == "released" && reason == "payment_overdue",
         _ => false,
     }
 }

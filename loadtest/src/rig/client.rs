@@ -48,6 +48,16 @@ impl Request {
         Self::new(Method::POST, path).header("content-type", "application/json").body(body.to_string())
     }
 
+    /// What to do.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Where, with the query.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     /// With a header; one more if there is one of this name.
     ///
     /// # Panics

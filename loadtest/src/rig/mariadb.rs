@@ -204,7 +204,7 @@ async fn launch(plan: &Plan, port: u16, folder: &Path) -> Result<Process, RigErr
     let process = Process::spawn(plan).await?;
     let data = folder.join("data");
     process
-        .wait_until("answer", START_LIMIT, async || {
+        .wait_until("answer", START_LIMIT, || async {
             // Another server may have the port, and ours may be about to fail for it.
             let found = database::data_folder_of(&root_url(port)).await.map_err(|error| error.to_string())?;
             if Path::new(&found) == data { Ok(()) } else { Err(format!("the port belongs to the server of {found}")) }

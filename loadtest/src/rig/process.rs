@@ -280,11 +280,11 @@ impl Process {
     ///
     /// # Errors
     /// [`RigError::Ended`] or [`RigError::TooSlow`], with the log and the last thing that was seen.
-    pub(crate) async fn wait_until<T>(
+    pub(crate) async fn wait_until<T, F: Future<Output = Result<T, String>>>(
         &self,
         goal: &'static str,
         limit: Duration,
-        mut attempt: impl AsyncFnMut() -> Result<T, String>,
+        mut attempt: impl FnMut() -> F,
     ) -> Result<T, RigError> {
         const PAUSE: Duration = Duration::from_millis(10);
         let mut last = String::new();

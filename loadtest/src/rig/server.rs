@@ -146,10 +146,12 @@ impl ServerProcess {
     pub async fn wait_until_ready(&self) -> Result<(), RigError> {
         let client = Client::new(&self.ops_url());
         self.process
-            .wait_until("say that it is ready", READY_LIMIT, async || match client.get("/readyz").await {
-                Ok(answer) if answer.status == 200 => Ok(()),
-                Ok(answer) => Err(format!("{} {}", answer.status, answer.text())),
-                Err(error) => Err(error.to_string()),
+            .wait_until("say that it is ready", READY_LIMIT, || async {
+                match client.get("/readyz").await {
+                    Ok(answer) if answer.status == 200 => Ok(()),
+                    Ok(answer) => Err(format!("{} {}", answer.status, answer.text())),
+                    Err(error) => Err(error.to_string()),
+                }
             })
             .await
     }

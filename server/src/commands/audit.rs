@@ -4,11 +4,11 @@
 //! an interface: members are added, never renamed or removed.
 
 use sale::{Breach, Invariant};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::database::{Database, Schema};
-use super::refund;
-use super::table::{Align, Table, counted, printable};
+use super::refund::{self, RefundRow};
+use super::table::{Align, Table, counted};
 use super::{Failure, print, print_json};
 use crate::config::Sources;
 use crate::store::AuditReport;
@@ -17,7 +17,7 @@ use crate::store::AuditReport;
 pub(super) async fn run(sources: &Sources<'_>, json: bool) -> Result<(), Failure> {
     let report = check(sources).await.map_err(not_checked)?;
     if json {
-        print_json(&as_json(&report))?;
+        print_json(&Report::from(&report))?;
     } else {
         print(&as_text(&report))?;
     }
@@ -87,36 +87,73 @@ fn as_text(report: &AuditReport) -> String {
     text
 }
 
-fn as_json(report: &AuditReport) -> Value {
-    let checks = Invariant::ALL.map(|invariant| {
-        let breaches = of(report, invariant);
-        json!({"code": invariant.code(), "rule": invariant.rule(), "held": breaches == 0, "breaches": breaches})
-    });
-    let breaches = report.breaches.iter().map(|breach| {
-        json!({
-            "code": breach.invariant.code(),
-            "product_id": breach.product_id.0,
-            "detail": printable(&breach.detail),
-        })
-    });
-    json!({
-        "clean": report.breaches.is_empty(),
-        "checks": checks,
-        "breaches": breaches.collect::<Vec<_>>(),
-        "checked": {
-            "products": report.products,
-            "holds": report.holds,
-            "orders": report.orders,
-            "payment_events": report.payment_events,
-            "movements": report.movements,
-        },
-        "refunds_required": report.refunds.iter().map(refund::as_json).collect::<Vec<_>>(),
-    })
+/// The report for programs.
+#[derive(Serialize)]
+struct Report {
+    clean: bool,
+    checks: [CheckRow; Invariant::ALL.len()],
+    breaches: Vec<BreachRow>,
+    checked: Checked,
+    refunds_required: Vec<RefundRow>,
+}
+
+#[derive(Serialize)]
+struct CheckRow {
+    code: &'static str,
+    rule: &'static str,
+    held: bool,
+    breaches: usize,
+}
+
+#[derive(Serialize)]
+struct BreachRow {
+    code: &'static str,
+    product_id: u64,
+    detail: String,
+}
+
+#[derive(Serialize)]
+struct Checked {
+    products: u64,
+    holds: u64,
+    orders: u64,
+    payment_events: u64,
+    movements: u64,
+}
+
+impl From<&AuditReport> for Report {
+    fn from(report: &AuditReport) -> Self {
+        let AuditReport { products, holds, orders, payment_events, movements, breaches, refunds } = report;
+        Self {
+            clean: breaches.is_empty(),
+            checks: Invariant::ALL.map(|invariant| {
+                let breaches = of(report, invariant);
+                CheckRow { code: invariant.code(), rule: invariant.rule(), held: breaches == 0, breaches }
+            }),
+            breaches: breaches
+                .iter()
+                .map(|breach| BreachRow {
+                    code: breach.invariant.code(),
+                    product_id: breach.product_id.0,
+                    detail: breach.detail.clone(),
+                })
+                .collect(),
+            checked: Checked {
+                products: *products,
+                holds: *holds,
+                orders: *orders,
+                payment_events: *payment_events,
+                movements: *movements,
+            },
+            refunds_required: refunds.iter().map(RefundRow::from).collect(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use sale::{Key, Money, OrderId, ProductId, Timestamp};
+    use serde_json::json;
 
     use super::*;
     use crate::store::Refund;
@@ -191,7 +228,7 @@ BREACH: the products above must not be sold until somebody has found out why
 
     #[test]
     fn a_breach_for_programs() {
-        let value = as_json(&report(true));
+        let value = serde_json::to_value(Report::from(&report(true))).expect("JSON");
         assert_eq!(value["clean"], false);
         assert_eq!(value["checks"].as_array().map(Vec::len), Some(6));
         assert_eq!(
@@ -213,7 +250,7 @@ BREACH: the products above must not be sold until somebody has found out why
                 "received_at": "2025-12-02T19:00:26.000000Z",
             }])
         );
-        assert_eq!(as_json(&report(false))["clean"], true);
+        assert!(Report::from(&report(false)).clean);
     }
 
     #[test]

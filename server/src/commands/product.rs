@@ -3,17 +3,19 @@
 //! What does not belong here: the rules. Changes go through an engine in this process, so that they
 //! take the same locks and keep the same invariants as those of a server.
 
+use std::ops::RangeInclusive;
+
 use clap::{Args, Subcommand, value_parser};
 use sale::{Money, ProductId, ProductStatus};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::audit::breaches_as_text;
 use super::database::{Database, Schema, deadline, rejected};
 use super::table::{Align, Table, grouped};
-use super::{Failure, print, print_json, quiet_sources, wait};
+use super::{Failure, List, print, print_json, quiet_sources, wait};
 use crate::config::{Given, ReaderFlags, WriterFlags};
 use crate::engine::{Engine, NewProduct, ProductReading, ResumeError};
-use crate::http::format;
+use crate::http::{DEFAULT_REASON, MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS, Product, format};
 
 /// Products that are read at once.
 const PAGE: u32 = 200;
@@ -51,7 +53,7 @@ pub(super) enum Command {
         #[command(flatten)]
         which: Which,
         /// Why, for whoever looks at it later.
-        #[arg(long, default_value = "operator")]
+        #[arg(long, default_value = DEFAULT_REASON, value_parser = reason)]
         reason: String,
         #[command(flatten)]
         settings: ReaderFlags,
@@ -94,17 +96,23 @@ pub(super) struct New {
 }
 
 fn name(text: &str) -> Result<String, String> {
-    let length = text.chars().count();
-    if (1..=255).contains(&length) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("has {length} characters, not 1 to 255"))
-    }
+    text_of(1..=MAX_NAME_CHARS, text)
 }
 
 fn description(text: &str) -> Result<String, String> {
+    text_of(0..=MAX_DESCRIPTION_CHARS, text)
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    text_of(1..=MAX_REASON_CHARS, text)
+}
+
+fn text_of(characters: RangeInclusive<usize>, text: &str) -> Result<String, String> {
     let length = text.chars().count();
-    if length <= 2_000 { Ok(text.to_owned()) } else { Err(format!("has {length} characters, more than 2,000")) }
+    if characters.contains(&length) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("has {length} characters, not {} to {}", characters.start(), characters.end()))
 }
 
 fn price(text: &str) -> Result<Money, String> {
@@ -124,7 +132,7 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
             let sources = quiet_sources(settings.0)?;
             let work = async |database: &Database| {
                 let products = all(database).await?;
-                if json { print_json(&as_json(&products)) } else { print(&as_text(&products)) }
+                if json { print_json(&as_json(products)) } else { print(&as_text(&products)) }
             };
             wait(async { Database::open(&sources, Schema::Checked).await?.with_store(work).await })?
         }
@@ -226,27 +234,22 @@ fn as_text(products: &[ProductReading]) -> String {
     table.render("")
 }
 
-fn as_json(products: &[ProductReading]) -> Value {
-    let products = products.iter().map(|product| {
-        let (status, reason) = match &product.stock.status {
-            ProductStatus::OnSale => ("on_sale", None),
-            ProductStatus::Suspended { reason } => ("suspended", Some(reason)),
+/// As the API shows it, and why it is suspended.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    product: Product,
+    suspended_reason: Option<String>,
+}
+
+fn as_json(products: Vec<ProductReading>) -> impl Serialize {
+    List::of(products.into_iter().map(|product| {
+        let suspended_reason = match &product.stock.status {
+            ProductStatus::OnSale => None,
+            ProductStatus::Suspended { reason } => Some(reason.clone()),
         };
-        json!({
-            "id": product.id.0,
-            "name": product.description.name,
-            "description": product.description.description,
-            "price": format::price(product.description.price),
-            "status": status,
-            "suspended_reason": reason,
-            "available_stock": product.stock.free(),
-            "stock_available": product.stock.stock_available,
-            "stock_reserved": product.stock.reserved(),
-            "created_at": format::time(product.description.created_at),
-            "updated_at": format::time(product.stock.updated_at),
-        })
-    });
-    json!({"data": products.collect::<Vec<_>>()})
+        Listed { product: product.into(), suspended_reason }
+    }))
 }
 
 #[cfg(test)]
@@ -284,7 +287,7 @@ id  name  price  available  in stock  reserved  status
  7  Lamp  99.99        990     1,000        10  suspended: recall\u{fffd}
 ";
         assert_eq!(as_text(&[product()]), table);
-        let json = as_json(&[product()]);
+        let json = serde_json::to_value(as_json(vec![product()])).expect("JSON");
         assert_eq!(json["data"][0]["available_stock"], 990);
         assert_eq!(json["data"][0]["stock_reserved"], 10);
         assert_eq!(json["data"][0]["suspended_reason"], "recall\u{7}");

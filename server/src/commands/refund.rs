@@ -4,11 +4,11 @@
 
 use clap::Subcommand;
 use sale::Key;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::database::{Database, Schema};
 use super::table::{Align, Table, printable};
-use super::{Failure, print, print_json, quiet_sources, wait};
+use super::{Failure, List, print, print_json, quiet_sources, wait};
 use crate::config::ReaderFlags;
 use crate::http::format;
 use crate::store::Refund;
@@ -41,7 +41,7 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
                 let refunds = database.store.refunds().await;
                 let refunds = refunds.map_err(|error| database.failed("its refunds could not be read", &error))?;
                 if json {
-                    return print_json(&json!({"data": refunds.iter().map(as_json).collect::<Vec<_>>()}));
+                    return print_json(&List::of(refunds.iter().map(RefundRow::from)));
                 }
                 if refunds.is_empty() { print("nothing has to be paid back") } else { print(&as_text(&refunds)) }
             };
@@ -81,11 +81,21 @@ pub(super) fn as_text(refunds: &[Refund]) -> String {
 }
 
 /// A refund as an object, in the audit too.
-pub(super) fn as_json(refund: &Refund) -> Value {
-    json!({
-        "payment_idempotency_key": refund.key.to_string(),
-        "order_id": refund.order_id.0,
-        "amount": format::amount(refund.amount),
-        "received_at": format::time(refund.received_at),
-    })
+#[derive(Serialize)]
+pub(super) struct RefundRow {
+    payment_idempotency_key: String,
+    order_id: u64,
+    amount: String,
+    received_at: String,
+}
+
+impl From<&Refund> for RefundRow {
+    fn from(refund: &Refund) -> Self {
+        Self {
+            payment_idempotency_key: refund.key.to_string(),
+            order_id: refund.order_id.0,
+            amount: format::amount(refund.amount),
+            received_at: format::time(refund.received_at),
+        }
+    }
 }

@@ -304,6 +304,19 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_names_every_setting_with_its_default() {
+        let readme = include_str!("../../../README.md");
+        for setting in SETTINGS {
+            let row = readme.lines().find(|line| line.starts_with(&format!("| `{}` | ", setting.name)));
+            let default = setting.default.map_or_else(|| "unset".to_owned(), |default| format!("`{default}`"));
+            let shown = row.and_then(|row| row.split(" | ").nth(1)).unwrap_or("nothing");
+            // What LOG_FORMAT is by default depends on who reads.
+            assert!(shown == default || setting.name == "LOG_FORMAT", "{}: {shown}, not {default}", setting.name);
+            assert!(row.is_some(), "{} is missing", setting.name);
+        }
+    }
+
+    #[test]
     fn the_debug_output_of_flags_shows_no_values() {
         let flags = ServerFlags(Given::from([("DATABASE_URL", "mysql://app:swordfish@db/shop".to_owned())]));
         assert_eq!(format!("{flags:?}"), r#"["DATABASE_URL"]"#);

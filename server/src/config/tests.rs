@@ -31,8 +31,8 @@ fn nothing_has_to_be_set() {
     assert_eq!(seconds.map(|duration| duration.as_secs()), [5, 300, 30, 0, 20]);
     assert!(config.batch_max >= 1);
     assert!(config.webhook_secrets.is_none() && config.admin_tokens.is_none() && config.api_tokens.is_none());
-    let log = with(&[], |sources| LogConfig::read(sources, "info")).expect("defaults are right");
-    assert_eq!(log, LogConfig { format: None, filter: "info".to_owned() });
+    let log = with(&[], |sources| read_log_settings(sources, "info")).expect("defaults are right");
+    assert_eq!(log, LogSettings { format: None, filter: "info".to_owned() });
 }
 
 #[test]
@@ -124,12 +124,12 @@ fn all_that_is_wrong_is_reported_at_once() {
 #[test]
 fn the_log_is_set_apart() {
     let log = with(&[("LOG_FORMAT", "json"), ("RUST_LOG", "warn,holdfast=debug")], |sources| {
-        LogConfig::read(sources, "info")
+        read_log_settings(sources, "info")
     });
-    let expected = LogConfig { format: Some(LogFormat::Json), filter: "warn,holdfast=debug".to_owned() };
+    let expected = LogSettings { format: Some(LogFormat::Json), filter: "warn,holdfast=debug".to_owned() };
     assert_eq!(log, Ok(expected));
     let error =
-        with(&[("LOG_FORMAT", "xml"), ("RUST_LOG", "holdfast=loud")], |sources| LogConfig::read(sources, "info"))
+        with(&[("LOG_FORMAT", "xml"), ("RUST_LOG", "holdfast=loud")], |sources| read_log_settings(sources, "info"))
             .expect_err("both wrong");
     assert!(error.contains("LOG_FORMAT is \"xml\", but must be text or json"), "{error}");
     assert!(error.contains("RUST_LOG is \"holdfast=loud\", but must be a filter such as info: "), "{error}");

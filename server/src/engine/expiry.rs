@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::ticket::{Class, Waited};
+use super::ticket::Waited;
+use super::waiting::Class;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_TIMEOUT: Duration = Duration::from_secs(5);

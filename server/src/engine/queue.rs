@@ -7,7 +7,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sale::ProductId;
@@ -15,14 +15,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Rejection;
-use super::ticket::{Class, KeyName, Ticket};
-use crate::telemetry::EngineMetrics;
-use crate::telemetry::labels::{Queue as QueueLabel, TurnedAway};
+use super::ticket::{KeyName, Ticket};
+use super::waiting::{Class, Waiting};
 
-/// The most holds that wait, all products together.
-const WAITING_HOLDS_MAX: usize = 10_000;
-/// The most orders, payments and operators' commands that wait, all products together.
-const WAITING_MONEY_MAX: usize = 10_000;
 /// How long a lane whose product is locked by somebody else rests before it is tried again.
 const REST: Duration = Duration::from_millis(50);
 
@@ -35,13 +30,6 @@ pub(super) struct Queue {
     blocked_max: usize,
 }
 
-/// How much waits, by class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Waiting {
-    holds: usize,
-    money: usize,
-}
-
 #[derive(Debug)]
 struct State {
     lanes: HashMap<ProductId, Lane>,
@@ -50,10 +38,9 @@ struct State {
     /// Lanes of products that somebody else keeps locked, with the time of their next try.
     resting: BTreeSet<(Instant, ProductId)>,
     blocked_in_flight: usize,
-    waiting: Waiting,
+    waiting: Arc<Waiting>,
     keys: HashMap<KeyName, KeyUse>,
     closed: bool,
-    metrics: EngineMetrics,
 }
 
 #[derive(Debug, Default)]
@@ -84,17 +71,16 @@ impl Lane {
 
 impl Queue {
     /// A queue that hands out batches of up to `batch_max` commands to `workers` workers.
-    pub(super) fn new(batch_max: usize, workers: usize, metrics: EngineMetrics) -> Self {
+    pub(super) fn new(batch_max: usize, workers: usize, waiting: Arc<Waiting>) -> Self {
         Self {
             state: Mutex::new(State {
                 lanes: HashMap::new(),
                 ready: VecDeque::new(),
                 resting: BTreeSet::new(),
                 blocked_in_flight: 0,
-                waiting: Waiting::default(),
+                waiting,
                 keys: HashMap::new(),
                 closed: false,
-                metrics,
             }),
             work: Notify::new(),
             batch_max: batch_max.max(1),
@@ -114,18 +100,13 @@ impl Queue {
     pub(super) fn push(&self, ticket: Ticket) -> Result<(), Rejection> {
         {
             let mut state = self.lock();
-            let full = match ticket.class {
-                Class::Hold => state.waiting.holds >= WAITING_HOLDS_MAX,
-                Class::Money => state.waiting.money >= WAITING_MONEY_MAX,
-                Class::Internal => false,
-            };
             if state.closed {
                 return Err(Rejection::Stopping);
             }
-            if full {
+            if state.waiting.is_full(ticket.class) {
                 return Err(Rejection::Overloaded);
             }
-            state.count(ticket.class, 1);
+            state.waiting.enter(ticket.class);
             state.enter(ticket);
         }
         self.work.notify_one();
@@ -135,22 +116,6 @@ impl Queue {
     /// Whether a command with this key waits or is in flight.
     pub(super) fn is_at_work(&self, key: &KeyName) -> bool {
         self.lock().keys.contains_key(key)
-    }
-
-    /// How much waits.
-    #[cfg(test)]
-    fn waiting(&self) -> Waiting {
-        self.lock().waiting
-    }
-
-    /// A caller withdrew a command that was still queued.
-    pub(super) fn forget(&self, class: Class) {
-        self.lock().count(class, -1);
-    }
-
-    /// A caller hung up before its command was decided.
-    pub(super) fn hung_up(&self) {
-        self.lock().metrics.turned_away.of(TurnedAway::HungUp).inc();
     }
 
     /// The next batch; `None` once the queue is closed and empty. The lanes of its products are in
@@ -215,7 +180,7 @@ impl Queue {
         let mut state = self.lock();
         for ticket in tickets.into_iter().rev() {
             if ticket.put_back() {
-                state.count(ticket.class, 1);
+                state.waiting.enter(ticket.class);
                 let lane = state.lanes.entry(ticket.product_id).or_default();
                 let waiting = if ticket.class == Class::Hold { &mut lane.holds } else { &mut lane.money };
                 waiting.push_front(ticket);
@@ -242,16 +207,6 @@ impl Queue {
 }
 
 impl State {
-    fn count(&mut self, class: Class, change: isize) {
-        let (counter, label) = match class {
-            Class::Hold => (&mut self.waiting.holds, QueueLabel::Holds),
-            Class::Money => (&mut self.waiting.money, QueueLabel::Others),
-            Class::Internal => return,
-        };
-        *counter = counter.saturating_add_signed(change);
-        self.metrics.queue_depth.of(label).set(i64::try_from(*counter).unwrap_or(i64::MAX));
-    }
-
     /// Into its lane, or beside the key that another product's command is using.
     fn enter(&mut self, ticket: Ticket) {
         if let Some(key) = ticket.key_name() {
@@ -361,7 +316,7 @@ impl State {
             lane.in_flight = true;
             let Some(ticket) = lane.pop() else { return };
             if ticket.take() {
-                self.count(ticket.class, -1);
+                self.waiting.leave(ticket.class);
                 batch.push(ticket);
                 taken += 1;
             } else if let Some(key) = ticket.key_name() {
@@ -373,18 +328,28 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use sale::{Command, HoldId, Key, OrderId, PaymentStatus, Quantity};
 
     use super::super::ticket::{Caller, Waited};
+    use super::super::waiting::HOLDS_MAX;
     use super::*;
+    use crate::telemetry::Metrics;
 
     const ONE: ProductId = ProductId(1);
     const TWO: ProductId = ProductId(2);
 
     fn queue_of(batch_max: usize, workers: usize) -> Queue {
-        Queue::new(batch_max, workers, crate::telemetry::Metrics::new().engine)
+        Queue::new(batch_max, workers, Arc::new(Waiting::new(Metrics::new().engine)))
+    }
+
+    fn waiting(queue: &Queue) -> Arc<Waiting> {
+        Arc::clone(&queue.lock().waiting)
+    }
+
+    /// How many holds, and how many other commands, wait.
+    fn counts(queue: &Queue) -> (usize, usize) {
+        let waiting = waiting(queue);
+        (waiting.count(Class::Hold), waiting.count(Class::Money))
     }
 
     fn place(queue: &Arc<Queue>, product_id: ProductId, key: Option<&str>) -> Caller {
@@ -400,7 +365,7 @@ mod tests {
     }
 
     fn push(queue: &Arc<Queue>, product_id: ProductId, command: Command, class: Class) -> Caller {
-        let (ticket, caller) = Ticket::new(product_id, command, class, queue);
+        let (ticket, caller) = Ticket::new(product_id, command, class, &waiting(queue));
         queue.push(ticket).unwrap();
         caller
     }
@@ -438,7 +403,7 @@ mod tests {
         let batch = take(&queue);
         assert_eq!(batch.len(), 6);
         assert_eq!(batch.iter().filter(|ticket| ticket.product_id == TWO).count(), 1);
-        assert_eq!(queue.waiting(), Waiting { holds: 4, money: 0 });
+        assert_eq!(counts(&queue), (4, 0));
     }
 
     #[test]
@@ -455,9 +420,9 @@ mod tests {
         let gone = place(&queue, ONE, None);
         let _stays = place(&queue, ONE, None);
         drop(gone);
-        assert_eq!(queue.waiting(), Waiting { holds: 1, money: 0 });
+        assert_eq!(counts(&queue), (1, 0));
         assert_eq!(take(&queue).len(), 1);
-        assert_eq!(queue.waiting(), Waiting::default());
+        assert_eq!(counts(&queue), (0, 0));
     }
 
     #[test]
@@ -486,17 +451,17 @@ mod tests {
     #[test]
     fn bounds_are_apart_and_internal_work_has_none() {
         let queue = Arc::new(queue_of(10, 4));
-        let callers: Vec<Caller> = (0..WAITING_HOLDS_MAX).map(|_| place(&queue, ONE, None)).collect();
+        let callers: Vec<Caller> = (0..HOLDS_MAX).map(|_| place(&queue, ONE, None)).collect();
         let wish =
             Command::PlaceHold { hold_id: HoldId(0), product_id: ONE, quantity: Quantity::new(1).unwrap(), key: None };
-        let (ticket, caller) = Ticket::new(ONE, wish, Class::Hold, &queue);
+        let (ticket, caller) = Ticket::new(ONE, wish, Class::Hold, &waiting(&queue));
         assert_eq!(queue.push(ticket), Err(Rejection::Overloaded));
         caller.never_queued();
-        assert_eq!(queue.waiting().holds, WAITING_HOLDS_MAX, "a refused wish was never counted");
+        assert_eq!(counts(&queue).0, HOLDS_MAX, "a refused wish was never counted");
         let _payment = settle(&queue, ONE, 1);
         let _expiry = push(&queue, ONE, Command::ExpireHolds { product_id: ONE }, Class::Internal);
         drop(callers);
-        assert_eq!(queue.waiting(), Waiting { holds: 0, money: 1 });
+        assert_eq!(counts(&queue), (0, 1));
     }
 
     #[tokio::test(start_paused = true)]

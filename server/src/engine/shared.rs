@@ -15,7 +15,8 @@ use super::expiry::{DueAt, DueKind, until};
 use super::health::Health;
 use super::ids::Ids;
 use super::queue::Queue;
-use super::ticket::{Caller, Class, Ticket};
+use super::ticket::{Caller, Ticket};
+use super::waiting::{Class, Waiting};
 use super::{Rejection, Settings};
 use crate::store::{Sequence, Stock, Store};
 use crate::telemetry::EngineMetrics;
@@ -32,7 +33,8 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) metrics: EngineMetrics,
     pub(super) store: Arc<dyn Store>,
-    pub(super) queue: Arc<Queue>,
+    pub(super) queue: Queue,
+    waiting: Arc<Waiting>,
     pub(super) health: Arc<Health>,
     pub(super) hold_ids: Ids,
     pub(super) order_ids: Ids,
@@ -54,8 +56,10 @@ impl Shared {
         deadlines: mpsc::UnboundedSender<DueAt>,
         metrics: EngineMetrics,
     ) -> Self {
+        let waiting = Arc::new(Waiting::new(metrics.clone()));
         Self {
-            queue: Arc::new(Queue::new(settings.batch_max, workers, metrics.clone())),
+            queue: Queue::new(settings.batch_max, workers, Arc::clone(&waiting)),
+            waiting,
             metrics,
             health: Arc::new(Health::new()),
             hold_ids: Ids::new(Arc::clone(&store), Sequence::Holds),
@@ -77,7 +81,7 @@ impl Shared {
         command: Command,
         class: Class,
     ) -> Result<Caller, Rejection> {
-        let (ticket, caller) = Ticket::new(product_id, command, class, &self.queue);
+        let (ticket, caller) = Ticket::new(product_id, command, class, &self.waiting);
         match self.queue.push(ticket) {
             Ok(()) => Ok(caller),
             Err(rejection) => {

@@ -44,7 +44,7 @@ impl Bench {
         store.migrate().await.unwrap();
         let store = Arc::new(Disturbed::new(store));
         let metrics = Metrics::new();
-        let settings = Settings { terms, batch_max: 1000, product_cache: Duration::from_secs(300) };
+        let settings = Settings { terms, batch_max: 1000, product_cache: Duration::from_mins(5) };
         let engine = Engine::start(Arc::clone(&store) as Arc<dyn Store>, settings, metrics.engine.clone());
         Self { engine, store, metrics, _directory: directory }
     }
@@ -82,7 +82,7 @@ impl Bench {
 
 /// A deadline that no test should reach.
 fn soon() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+    Instant::now() + Duration::from_mins(1)
 }
 
 fn quantity(units: u32) -> Quantity {

@@ -12,21 +12,10 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Rejection;
-use super::queue::Queue;
+use super::waiting::{Class, Waiting};
 
 /// What the engine says to a command.
 pub(super) type Answer = Result<Outcome, Rejection>;
-
-/// Whose work it is; each class has a bound of its own in the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Class {
-    /// A wish for units.
-    Hold,
-    /// Orders, payments, units given back, operators: money and stock come before wishes.
-    Money,
-    /// Expiry and window cancellations: never shed.
-    Internal,
-}
 
 const QUEUED: u8 = 0;
 const TAKEN: u8 = 1;
@@ -66,11 +55,16 @@ pub(super) enum KeyName {
 
 impl Ticket {
     /// A ticket for the queue, and the caller's side of it.
-    pub(super) fn new(product_id: ProductId, command: Command, class: Class, queue: &Arc<Queue>) -> (Self, Caller) {
+    pub(super) fn new(product_id: ProductId, command: Command, class: Class, waiting: &Arc<Waiting>) -> (Self, Caller) {
         let (reply, answer) = oneshot::channel();
         let claim = Arc::new(Claim(AtomicU8::new(QUEUED)));
-        let caller =
-            Caller { answer: Some(answer), claim: Arc::clone(&claim), class, queue: Arc::clone(queue), waits: true };
+        let caller = Caller {
+            answer: Some(answer),
+            claim: Arc::clone(&claim),
+            class,
+            waiting: Arc::clone(waiting),
+            waits: true,
+        };
         let ticket = Self { product_id, command, class, has_ids: false, claim, reply };
         (ticket, caller)
     }
@@ -129,7 +123,7 @@ pub(super) struct Caller {
     answer: Option<oneshot::Receiver<Answer>>,
     claim: Arc<Claim>,
     class: Class,
-    queue: Arc<Queue>,
+    waiting: Arc<Waiting>,
     /// Whether it has got neither an answer nor tired of waiting for one.
     waits: bool,
 }
@@ -180,7 +174,7 @@ impl Caller {
 
     fn leave(&self) -> Left {
         if self.claim.step(QUEUED, WITHDRAWN) {
-            self.queue.forget(self.class);
+            self.waiting.leave(self.class);
             return Left::Withdrawn;
         }
         if self.claim.step(TAKEN, WITHDRAWN) {
@@ -198,7 +192,7 @@ impl Drop for Caller {
     fn drop(&mut self) {
         let waited = std::mem::replace(&mut self.waits, false);
         if self.leave() == Left::Withdrawn && waited {
-            self.queue.hung_up();
+            self.waiting.hung_up();
         }
     }
 }

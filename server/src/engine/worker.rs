@@ -5,25 +5,24 @@
 //! command that breaks its batch is found by halving and answered alone, and a commit whose outcome
 //! is unknown is resolved before its products take another batch.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use sale::{Breach, Command, Decision, HoldId, Needs, OrderId, Outcome, ProductId};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::ticket::{Class, Ticket};
+use super::batch::Batch;
+use super::calls::{ANSWER_TIMEOUT, NoAnswer, answer_of, back_off, panic_message};
+use super::ticket::Ticket;
+use super::waiting::Class;
 use super::{Rejection, Shared};
 use crate::store::{BatchId, Conflict, Fault, StoreError, Writer};
 use crate::telemetry::labels::{Phase, Resolution, RetryReason};
 
 /// An idle connection is used at least this often: the database ends it after 30 s of silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How long the database may take to answer anything; past it the connection counts as lost.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often one batch may meet a passing conflict before it is halved like any other that fails.
 const CONFLICTS_MAX: u32 = 20;
 /// Into how many parts a batch is split when one of its products stays locked: each part that has a
@@ -31,12 +30,6 @@ const CONFLICTS_MAX: u32 = 20;
 const LOCKED_PARTS: usize = 16;
 /// How often due work is tried without a connection; the sweep comes back to it.
 const INTERNAL_TRIES: u32 = 3;
-
-/// Commands that share a transaction.
-struct Batch {
-    id: Option<BatchId>,
-    tickets: Vec<Ticket>,
-}
 
 /// Why an attempt did not end with answers. Nothing of it was committed, but for `Unknown`.
 enum Trouble {
@@ -67,35 +60,6 @@ enum Settled {
 pub(super) struct Worker {
     shared: Arc<Shared>,
     writer: Option<Box<dyn Writer>>,
-}
-
-impl Batch {
-    fn new(tickets: Vec<Ticket>) -> Self {
-        Self { id: None, tickets }
-    }
-
-    fn products(&self) -> BTreeSet<ProductId> {
-        self.tickets.iter().map(|ticket| ticket.product_id).collect()
-    }
-
-    /// The same commands in up to `parts` batches, each with whole products.
-    fn split_by_product(self, parts: usize) -> Vec<Self> {
-        let products = self.products();
-        let per_part = products.len().div_ceil(parts).max(1);
-        let part_of: BTreeMap<ProductId, usize> =
-            products.into_iter().enumerate().map(|(i, product_id)| (product_id, i / per_part)).collect();
-        let mut batches: BTreeMap<usize, Vec<Ticket>> = BTreeMap::new();
-        for ticket in self.tickets {
-            let part = part_of.get(&ticket.product_id).copied().unwrap_or_default();
-            batches.entry(part).or_default().push(ticket);
-        }
-        batches.into_values().map(Self::new).collect()
-    }
-
-    fn halve(mut self) -> Vec<Self> {
-        let second = self.tickets.split_off(self.tickets.len() / 2);
-        vec![Self::new(self.tickets), Self::new(second)]
-    }
 }
 
 impl Trouble {
@@ -503,33 +467,4 @@ fn says_yes(outcome: &Outcome) -> bool {
             false
         }
     }
-}
-
-/// Why a call of the store brought neither a value nor an error.
-#[derive(Debug, thiserror::Error)]
-enum NoAnswer {
-    #[error("no answer within {} s", ANSWER_TIMEOUT.as_secs())]
-    TimedOut,
-    /// A bug in the store must not take the worker, and the products it has in flight, with it.
-    #[error("a panic: {0}")]
-    Panicked(String),
-}
-
-async fn answer_of<T>(call: impl Future<Output = T>) -> Result<T, NoAnswer> {
-    match timeout(ANSWER_TIMEOUT, AssertUnwindSafe(call).catch_unwind()).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(panic)) => Err(NoAnswer::Panicked(panic_message(panic.as_ref()))),
-        Err(_) => Err(NoAnswer::TimedOut),
-    }
-}
-
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
-}
-
-/// Waits before another try: twice as long each time, with jitter, so that two that collided part.
-async fn back_off(tries: u32, shortest: Duration, longest: Duration) {
-    let most = shortest.saturating_mul(2_u32.saturating_pow(tries.min(16))).min(longest);
-    sleep(most.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
 }

@@ -11,7 +11,8 @@ use serde::Serialize;
 /// Marks the repetition of an answer that was given before.
 pub(super) const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// The type of nearly every answer.
+pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// What a handler answers.
 #[derive(Clone, Debug)]

@@ -4,9 +4,9 @@
 //! signatures, tokens, and the one mapping from refusals to answers. What does not: rules (`sale`),
 //! queues and retries (`engine`), SQL (`store`), where metrics are kept and logs go (`telemetry`).
 //!
-//! The life of a request: [`server`] accepts its connection, [`service`] names it and finds its row in
-//! the table of [`routes`], a handler in the file of its resource reads it with [`request`] and
-//! [`json`] and calls the engine, and [`errors`] or [`answer`] says what came of it.
+//! The life of a request: `server` accepts its connection, `service` names it and finds its row in
+//! the table of `routes`, a handler in the file of its resource reads it with `request` and
+//! `json` and calls the engine, and `errors` or `answer` says what came of it.
 
 mod access;
 mod answer;
@@ -31,6 +31,8 @@ use std::time::Duration;
 
 pub use access::Tokens;
 pub use openapi::openapi;
+pub(crate) use operators::{DEFAULT_REASON, MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS};
+pub(crate) use products::Product;
 pub use server::{Handle, Server};
 pub use signature::{SecretError, WebhookSecrets};
 

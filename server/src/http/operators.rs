@@ -14,12 +14,12 @@ use super::products::ProductAnswer;
 use super::request::Call;
 use crate::engine::NewProduct as NewProductRow;
 
-const MAX_NAME_CHARS: usize = 255;
-const MAX_DESCRIPTION_CHARS: usize = 2000;
-const MAX_REASON_CHARS: usize = 255;
+pub(crate) const MAX_NAME_CHARS: usize = 255;
+pub(crate) const MAX_DESCRIPTION_CHARS: usize = 2000;
+pub(crate) const MAX_REASON_CHARS: usize = 255;
 
 /// The reason of a suspension that came without one.
-const DEFAULT_REASON: &str = "suspended by an operator";
+pub(crate) const DEFAULT_REASON: &str = "suspended by an operator";
 
 /// What a new product is made of.
 #[derive(ToSchema)]

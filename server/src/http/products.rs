@@ -18,7 +18,7 @@ const MAX_LIMIT: u32 = 200;
 
 /// A product as it is on sale.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(super) struct Product {
+pub(crate) struct Product {
     /// Names it.
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64, example = 1)]
     id: u64,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderValue, Method, Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -141,6 +141,3 @@ fn method_label(method: &Method) -> &'static str {
         _ => "other",
     }
 }
-
-/// The header value that JSON answers of fixed content have.
-pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");

@@ -134,8 +134,13 @@ fn log(payment: &Payment) {
         PaymentEffect::NoEffect => "no_effect",
         PaymentEffect::RefundRequired => "refund_required",
     };
-    let (order_id, key, status) = (event.order_id.0, &event.key, event.status);
-    tracing::info!(payment_key = %key, order_id, ?status, outcome, repeated, "payment event taken");
+    let (order_id, key) = (event.order_id.0, &event.key);
+    let payment_status = match event.status {
+        PaymentStatus::Success => "success",
+        PaymentStatus::Failure => "failure",
+        PaymentStatus::Pending => "pending",
+    };
+    tracing::info!(payment_key = %key, order_id, payment_status, outcome, repeated, "payment event taken");
     if event.effect == PaymentEffect::RefundRequired && !repeated {
         tracing::error!(payment_key = %key, order_id, "money was taken for a cancelled order: it must be paid back");
     }

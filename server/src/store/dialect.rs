@@ -20,12 +20,12 @@ impl Dialect {
         }
     }
 
-    /// Follows the products in FROM. Without it, a small table is read from end to end, and a locking
-    /// read waits for every product that somebody else has locked.
-    pub(super) const fn by_primary_key(self) -> &'static str {
+    /// Follows a table in FROM. Without it a small table may be read from end to end, and a locking read
+    /// waits for every row that somebody else has locked.
+    pub(super) fn by_index(self, name: &str) -> String {
         match self {
-            Self::MySql => " FORCE INDEX (PRIMARY)",
-            Self::Sqlite => "",
+            Self::MySql => format!(" FORCE INDEX ({name})"),
+            Self::Sqlite => String::new(),
         }
     }
 

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use sale::Timestamp;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use self::classify::{classify, classify_commit};
 use super::dialect::Dialect;
@@ -120,7 +120,8 @@ impl Backend for MySql {
     }
 
     async fn end_migration(&self, session: MySqlSession) -> Result<(), StoreError> {
-        migration::end(session).await
+        migration::end(session).await;
+        Ok(())
     }
 
     async fn durability(&self, session: &mut MySqlSession) -> Result<Vec<String>, StoreError> {
@@ -205,14 +206,17 @@ impl Session for MySqlSession {
             }
         };
         let mut results = results.into_iter();
-        let (Some(_), Some(locked), Some(clock)) = (results.next(), results.next(), results.next()) else {
-            return Err(StoreError::new(Fault::Disconnected, "results are missing"));
-        };
-        let Some(row) = clock.rows.first() else {
-            return Err(StoreError::new(Fault::Disconnected, "the clock is missing"));
-        };
-        let now = Reader::new(row).timestamp()?;
-        Ok(Begun { locked: locked.rows, now, rest: results.collect(), lock_wait: locked.elapsed })
+        let (locked, clock) = (results.nth(1), results.next());
+        let now = clock.as_ref().and_then(|clock| clock.rows.first()).map(|row| Reader::new(row).timestamp());
+        match (locked, now) {
+            (Some(locked), Some(Ok(now))) => {
+                Ok(Begun { locked: locked.rows, now, rest: results.collect(), lock_wait: locked.elapsed })
+            }
+            _ => {
+                drop(self.rollback().await);
+                Err(clock_missing())
+            }
+        }
     }
 
     async fn begin_snapshot(&mut self) -> Result<Timestamp, StoreError> {
@@ -225,7 +229,7 @@ impl Session for MySqlSession {
         ];
         let results = self.run(packet(sql)).await?;
         let row = results.iter().find_map(|result| result.rows.first());
-        let row = row.ok_or_else(|| StoreError::new(Fault::Disconnected, "the clock is missing"))?;
+        let row = row.ok_or_else(clock_missing)?;
         Reader::new(row).timestamp()
     }
 
@@ -276,6 +280,10 @@ impl Session for MySqlSession {
     }
 }
 
+fn clock_missing() -> StoreError {
+    StoreError::new(Fault::Disconnected, "the database did not say what time it is")
+}
+
 /// The statements of a commit, and the position of its guard. The guard sums up how many rows the
 /// UPDATEs found. If that is not what it must be it sets a column to NULL that cannot be NULL, which
 /// strict mode refuses: the packet stops there, before COMMIT. It names the batch's own row, which
@@ -301,18 +309,4 @@ fn guarded(batch: BatchId, at: Timestamp, writes: Vec<Write>) -> (Vec<String>, O
     });
     statements.push("COMMIT".to_owned());
     (statements, guard)
-}
-
-impl Cells for MySqlRow {
-    fn integer(&self, index: usize) -> Result<Option<i64>, sqlx::Error> {
-        self.try_get_unchecked(index)
-    }
-
-    fn text(&self, index: usize) -> Result<Option<&str>, sqlx::Error> {
-        self.try_get_unchecked(index)
-    }
-
-    fn bytes(&self, index: usize) -> Result<Option<&[u8]>, sqlx::Error> {
-        self.try_get_unchecked(index)
-    }
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use sale::Timestamp;
-use sqlx::Either;
+use sqlx::{ColumnIndex, Decode, Either, Row};
 
 use super::dialect::Dialect;
 use super::{BatchId, StoreError, Written};
@@ -123,7 +123,8 @@ pub(super) struct Write {
     pub(super) must_match: Option<u64>,
 }
 
-/// The columns of a row, by position.
+/// The columns of a row, by position. A type is not compared with the column's: a sum is a decimal in one
+/// database and an integer in the other, and what cannot be read is an error all the same.
 pub(super) trait Cells: Send + Sync + Unpin + 'static {
     /// A number, or NULL.
     fn integer(&self, index: usize) -> Result<Option<i64>, sqlx::Error>;
@@ -133,6 +134,27 @@ pub(super) trait Cells: Send + Sync + Unpin + 'static {
 
     /// Bytes, or NULL.
     fn bytes(&self, index: usize) -> Result<Option<&[u8]>, sqlx::Error>;
+}
+
+impl<R> Cells for R
+where
+    R: Row + Unpin + 'static,
+    usize: ColumnIndex<R>,
+    for<'r> i64: Decode<'r, R::Database>,
+    for<'r> &'r str: Decode<'r, R::Database>,
+    for<'r> &'r [u8]: Decode<'r, R::Database>,
+{
+    fn integer(&self, index: usize) -> Result<Option<i64>, sqlx::Error> {
+        self.try_get_unchecked(index)
+    }
+
+    fn text(&self, index: usize) -> Result<Option<&str>, sqlx::Error> {
+        self.try_get_unchecked(index)
+    }
+
+    fn bytes(&self, index: usize) -> Result<Option<&[u8]>, sqlx::Error> {
+        self.try_get_unchecked(index)
+    }
 }
 
 /// Statements that did not all succeed.

@@ -134,7 +134,9 @@ impl<B: Backend> Store for SqlStore<B> {
     }
 
     async fn orders(&self, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, StoreError> {
-        let rows = self.read(|_| statements::orders(ids.iter().copied()), |row| Ok(row.hold_and_order()?.1)).await?;
+        let rows = self
+            .read(|_| statements::orders(B::Session::DIALECT, ids.iter().copied()), |row| Ok(row.hold_and_order()?.1))
+            .await?;
         Ok(rows.into_iter().flatten().map(|order| (order.id, order)).collect())
     }
 

@@ -1,26 +1,27 @@
-//! SQLite: the file, its connections, its transactions, what its error codes mean.
+//! SQLite: the file, its connections, its transactions. What its error codes mean is in `classify`.
 //!
 //! Keeps I7 with a write-ahead log that is synchronised at every commit. The file has one writer at a
 //! time: within this process those that want to write wait in line, fairly, which SQLite's own waiting
 //! is not; other processes are waited for by SQLite. The clock is that of the process, read once the
 //! transaction has begun.
 
-use std::path::{Path, PathBuf};
+mod classify;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use sale::Timestamp;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteError, SqliteJournalMode, SqliteRow, SqliteSynchronous,
-};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use self::classify::{classify, classify_batch_row, classify_commit, classify_connect};
 use super::dialect::Dialect;
 use super::error::{GUARD, Misconfigured};
-use super::session::{Backend, Begun, Cells, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
+use super::session::{Backend, Begun, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
 use super::statements::batch::batch_row;
 use super::{BatchId, Conflict, Fault, StoreError, Written};
 
@@ -31,7 +32,7 @@ const BATCH_LOCK_WAIT: Duration = Duration::from_secs(1);
 const DESK_LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// How long to wait for another process's migrations.
-const MIGRATION_LOCK_WAIT: Duration = Duration::from_secs(60);
+const MIGRATION_LOCK_WAIT: Duration = Duration::from_mins(1);
 
 /// The file of an SQLite URL; `None` if it is a URL of another kind.
 pub(super) fn path_of(url: &str) -> Result<Option<PathBuf>, StoreError> {
@@ -89,7 +90,7 @@ impl Sqlite {
                     });
                 }
                 // Whoever makes the file turns on its log, and for that moment SQLite lets nobody wait.
-                Err(error) if code(&error).is_some_and(is_busy) && started.elapsed() < DESK_LOCK_WAIT => {
+                Err(error) if classify::is_busy(&error) && started.elapsed() < DESK_LOCK_WAIT => {
                     tokio::time::sleep(Duration::from_millis(fastrand::u64(2..20))).await;
                 }
                 Err(error) => return Err(classify_connect(error, &self.path)),
@@ -180,9 +181,7 @@ impl SqliteSession {
             writes.into_iter().map(|write| (write.sql, write.must_match)).unzip();
         let sql = packet([batch_row(batch, at)].into_iter().chain(sql));
         let results = self.send(sql).await.map_err(|stopped| match stopped.done {
-            0 if code(&stopped.error) == Some(CONSTRAINT_PRIMARY_KEY) => {
-                StoreError::new(Fault::BatchExists, stopped.error)
-            }
+            0 => classify_batch_row(stopped.error),
             _ => classify(stopped.error),
         })?;
         let matched = results.iter().skip(1).map(|result| result.matched);
@@ -257,7 +256,7 @@ impl Session for SqliteSession {
         }
         match self.end("ROLLBACK").await {
             // Some errors have rolled back already, and then there is nothing left to end.
-            Err(stopped) if code(&stopped.error) == Some(ERROR) => {
+            Err(stopped) if classify::is_plain_error(&stopped.error) => {
                 self.in_transaction = false;
                 self.turn = None;
                 Ok(())
@@ -273,75 +272,4 @@ impl Session for SqliteSession {
     async fn close(self) {
         drop(self.connection.close().await);
     }
-}
-
-impl Cells for SqliteRow {
-    fn integer(&self, index: usize) -> Result<Option<i64>, sqlx::Error> {
-        self.try_get_unchecked(index)
-    }
-
-    fn text(&self, index: usize) -> Result<Option<&str>, sqlx::Error> {
-        self.try_get_unchecked(index)
-    }
-
-    fn bytes(&self, index: usize) -> Result<Option<&[u8]>, sqlx::Error> {
-        self.try_get_unchecked(index)
-    }
-}
-
-const ERROR: i32 = 1;
-const BUSY: i32 = 5;
-const LOCKED: i32 = 6;
-const CONSTRAINT_PRIMARY_KEY: i32 = 1555;
-const CONSTRAINT_UNIQUE: i32 = 2067;
-
-/// The file cannot be written or read: read-only, input or output, full, not to be opened, no database.
-const USELESS: [i32; 5] = [8, 10, 13, 14, 26];
-
-/// The extended result code, where SQLite gave one.
-fn code(error: &sqlx::Error) -> Option<i32> {
-    error.as_database_error()?.try_downcast_ref::<SqliteError>()?;
-    error.as_database_error()?.code()?.parse().ok()
-}
-
-/// The low byte of an extended code is the plain one.
-const fn is_busy(code: i32) -> bool {
-    matches!(code & 0xff, BUSY | LOCKED)
-}
-
-/// An error of any statement but COMMIT.
-fn classify(error: sqlx::Error) -> StoreError {
-    let message = error.as_database_error().map(sqlx::error::DatabaseError::message).unwrap_or_default();
-    let fault = match code(&error) {
-        Some(CONSTRAINT_UNIQUE) if is_callers_key(message) => Fault::Retry(Conflict::DuplicateKey),
-        Some(code) if is_busy(code) => Fault::Retry(Conflict::LockTimeout),
-        Some(code) if USELESS.contains(&(code & 0xff)) => Fault::Disconnected,
-        None if matches!(error, sqlx::Error::WorkerCrashed | sqlx::Error::Io(_)) => Fault::Disconnected,
-        _ => Fault::Refused,
-    };
-    StoreError::new(fault, error)
-}
-
-/// An error of COMMIT. A busy file or a full disk leaves the transaction open, so that it is rolled back.
-/// After a failed write or synchronisation nobody knows what the log holds.
-fn classify_commit(error: sqlx::Error) -> StoreError {
-    const FULL: i32 = 13;
-    let certain = code(&error).is_some_and(|code| is_busy(code) || code & 0xff == FULL);
-    if certain { classify(error) } else { StoreError::new(Fault::OutcomeUnknown, error) }
-}
-
-fn classify_connect(error: sqlx::Error, path: &Path) -> StoreError {
-    match code(&error).map(|code| code & 0xff) {
-        Some(14 | 26) => {
-            let text = format!("the database file {} cannot be opened: {error}", path.display());
-            StoreError::new(Fault::Disconnected, Misconfigured(text))
-        }
-        _ => StoreError::new(Fault::Disconnected, error),
-    }
-}
-
-/// Whether a duplicate is of a key that callers choose.
-fn is_callers_key(message: &str) -> bool {
-    let keys = ["holds.idempotency_key", "orders.idempotency_key", "payment_events.payment_key"];
-    keys.iter().any(|key| message.contains(key))
 }

@@ -26,8 +26,20 @@ pub(super) const HOLD_AND_ORDER_COLUMNS: usize = 18;
 /// The columns of a payment event.
 pub(super) const PAYMENT_EVENT: &str = "payment_key, order_id, status, effect, received_at";
 
-const HOLDS_WITH_ORDERS: &str = "FROM holds h LEFT JOIN orders o ON o.hold_id = h.id";
-const ORDERS_WITH_HOLDS: &str = "FROM orders o JOIN holds h ON h.id = o.hold_id";
+/// FROM holds, found by the index `by`, with the orders that they became.
+fn holds_with_orders(dialect: Dialect, by: &str) -> String {
+    let (found, joined) = (dialect.by_index(by), dialect.by_index("orders_hold"));
+    format!("FROM holds h{found} LEFT JOIN orders o{joined} ON o.hold_id = h.id")
+}
+
+/// FROM orders, found by the index `by`, with their holds. Every order has one; that it is joined as if it
+/// need not tells the database which table to begin with.
+fn orders_with_holds(dialect: Dialect, by: &str) -> String {
+    let (found, joined) = (dialect.by_index(by), dialect.by_index(PRIMARY));
+    format!("FROM orders o{found} LEFT JOIN holds h{joined} ON h.id = o.hold_id")
+}
+
+const PRIMARY: &str = "PRIMARY";
 
 /// Keys as literals.
 fn keys<'a>(keys: impl IntoIterator<Item = &'a Key>) -> String {
@@ -38,20 +50,22 @@ fn keys<'a>(keys: impl IntoIterator<Item = &'a Key>) -> String {
 pub(super) fn lock_products(dialect: Dialect, ids: impl IntoIterator<Item = ProductId>) -> String {
     format!(
         "SELECT {PRODUCT} FROM products p{} WHERE p.id IN {} ORDER BY p.id{}",
-        dialect.by_primary_key(),
+        dialect.by_index(PRIMARY),
         members(ids),
         dialect.for_update()
     )
 }
 
 /// Holds by id, with the orders that they became.
-pub(super) fn holds(ids: impl IntoIterator<Item = HoldId>) -> String {
-    format!("SELECT {HOLD_AND_ORDER} {HOLDS_WITH_ORDERS} WHERE h.id IN {}", members(ids))
+pub(super) fn holds(dialect: Dialect, ids: impl IntoIterator<Item = HoldId>) -> String {
+    let from = holds_with_orders(dialect, PRIMARY);
+    format!("SELECT {HOLD_AND_ORDER} {from} WHERE h.id IN {}", members(ids))
 }
 
 /// Orders by id, with their holds.
-pub(super) fn orders(ids: impl IntoIterator<Item = OrderId>) -> String {
-    format!("SELECT {HOLD_AND_ORDER} {ORDERS_WITH_HOLDS} WHERE o.id IN {}", members(ids))
+pub(super) fn orders(dialect: Dialect, ids: impl IntoIterator<Item = OrderId>) -> String {
+    let from = orders_with_holds(dialect, PRIMARY);
+    format!("SELECT {HOLD_AND_ORDER} {from} WHERE o.id IN {}", members(ids))
 }
 
 /// What a statement of [`load`] loads.
@@ -75,19 +89,21 @@ pub(super) fn load(dialect: Dialect, needs: &Needs) -> Vec<(Part, String)> {
     let lock = dialect.for_update();
     let mut parts = Vec::new();
     if !needs.holds.is_empty() {
-        parts.push((Part::Holds, format!("{}{lock}", holds(needs.holds.iter().copied()))));
+        parts.push((Part::Holds, format!("{}{lock}", holds(dialect, needs.holds.iter().copied()))));
     }
     if !needs.orders.is_empty() {
-        parts.push((Part::Orders, format!("{}{lock}", orders(needs.orders.iter().copied()))));
+        parts.push((Part::Orders, format!("{}{lock}", orders(dialect, needs.orders.iter().copied()))));
     }
     if !needs.hold_keys.is_empty() {
         let keys = keys(&needs.hold_keys);
-        let sql = format!("SELECT {HOLD_AND_ORDER} {HOLDS_WITH_ORDERS} WHERE h.idempotency_key IN {keys}");
+        let from = holds_with_orders(dialect, "holds_idempotency_key");
+        let sql = format!("SELECT {HOLD_AND_ORDER} {from} WHERE h.idempotency_key IN {keys}");
         parts.push((Part::HoldKeys, sql));
     }
     if !needs.order_keys.is_empty() {
         let keys = keys(&needs.order_keys);
-        let sql = format!("SELECT {HOLD_AND_ORDER} {ORDERS_WITH_HOLDS} WHERE o.idempotency_key IN {keys}");
+        let from = orders_with_holds(dialect, "orders_idempotency_key");
+        let sql = format!("SELECT {HOLD_AND_ORDER} {from} WHERE o.idempotency_key IN {keys}");
         parts.push((Part::OrderKeys, sql));
     }
     if !needs.payment_keys.is_empty() {
@@ -100,8 +116,9 @@ pub(super) fn load(dialect: Dialect, needs: &Needs) -> Vec<(Part, String)> {
 /// Up to `limit` due holds of a product, oldest deadline first.
 pub(super) fn due_holds(dialect: Dialect, product_id: ProductId, now: Timestamp, limit: u64) -> String {
     format!(
-        "SELECT {HOLD_AND_ORDER} {HOLDS_WITH_ORDERS} WHERE h.product_id = {product_id} AND h.status = 'active' \
+        "SELECT {HOLD_AND_ORDER} {} WHERE h.product_id = {product_id} AND h.status = 'active' \
          AND h.expires_at <= {} ORDER BY h.expires_at LIMIT {limit}{}",
+        holds_with_orders(dialect, "holds_due"),
         now.0,
         dialect.for_update()
     )
@@ -118,8 +135,9 @@ pub(super) fn next_hold_deadline(product_id: ProductId, now: Timestamp) -> Strin
 /// Up to `limit` orders of a product past their payment window, oldest deadline first.
 pub(super) fn due_orders(dialect: Dialect, product_id: ProductId, now: Timestamp, limit: u64) -> String {
     format!(
-        "SELECT {HOLD_AND_ORDER} {ORDERS_WITH_HOLDS} WHERE o.product_id = {product_id} \
+        "SELECT {HOLD_AND_ORDER} {} WHERE o.product_id = {product_id} \
          AND o.status = 'pending_payment' AND o.payment_deadline <= {} ORDER BY o.payment_deadline LIMIT {limit}{}",
+        orders_with_holds(dialect, "orders_due"),
         now.0,
         dialect.for_update()
     )
@@ -193,8 +211,9 @@ pub(super) fn list_products(
 /// Holds by id, each with the clock of its product.
 pub(super) fn holds_with_clock(dialect: Dialect, clock: &str, ids: &[HoldId]) -> String {
     format!(
-        "SELECT {HOLD_AND_ORDER}, {} {HOLDS_WITH_ORDERS} JOIN products p ON p.id = h.product_id WHERE h.id IN {}",
+        "SELECT {HOLD_AND_ORDER}, {} {} JOIN products p ON p.id = h.product_id WHERE h.id IN {}",
         dialect.larger(clock, "p.updated_at"),
+        holds_with_orders(dialect, PRIMARY),
         members(ids)
     )
 }

@@ -1,7 +1,6 @@
 //! Tests of the store: one suite, run on SQLite and on MariaDB.
 //!
-//! Each test has a database of its own. MariaDB is the one at `HOLDFAST_TEST_MYSQL_URL`, an account that
-//! may create databases (`mysql://root@127.0.0.1:3306/`), or one that the rig starts.
+//! Each test has a database of its own, from the rig. `ByHand` is a connection past the store.
 
 mod audits;
 mod classification;
@@ -10,6 +9,7 @@ mod desk;
 mod loading;
 mod migrations;
 mod reads;
+mod tls;
 mod writing;
 
 use std::future::Future;
@@ -17,12 +17,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use holdfast_loadtest::rig::RigError;
+use holdfast_loadtest::rig::database::{Kind, Session, TestDatabase};
 use sale::{
     Changes, Command, Decision, Hold, HoldId, Key, Money, Needs, Order, OrderId, Outcome, PaymentStatus, ProductId,
     Quantity, Terms,
 };
-use sqlx::{AssertSqlSafe, Connection, Executor, Row};
-use tempfile::TempDir;
 
 use super::{BatchId, Fault, NewProduct, OpenOptions, Store, StoreError, Writer};
 
@@ -56,17 +56,11 @@ use on_both_databases;
 /// Holds live two minutes, orders wait fifteen.
 const TERMS: Terms = Terms { hold_ttl_seconds: 120, payment_window_seconds: 900, max_qty_per_hold: 1000 };
 
-/// A database of its own.
+/// A database of its own, and a store on it.
 struct Place {
     store: Arc<dyn Store>,
-    url: String,
-    kind: Kind,
+    database: TestDatabase,
     next_id: AtomicU64,
-}
-
-enum Kind {
-    Sqlite { _folder: TempDir },
-    MySql { server: String, database: String },
 }
 
 impl Place {
@@ -81,26 +75,17 @@ impl Place {
     }
 
     async fn empty_sqlite() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite:{}", folder.path().join("holdfast.db").display());
-        Self::at(url, Kind::Sqlite { _folder: folder }).await
+        Self::on(Kind::Sqlite).await
     }
 
     async fn empty_mysql() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let server = mysql_server().await;
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let database = format!("store_{}_{number}_{:x}", std::process::id(), fastrand::u32(..));
-        let mut connection = sqlx::MySqlConnection::connect(&server).await.expect("the server answers");
-        let create = format!("CREATE DATABASE {database}");
-        connection.execute(AssertSqlSafe(create)).await.expect("the database is made");
-        let url = format!("{}/{database}", server.trim_end_matches('/'));
-        Self::at(url, Kind::MySql { server, database }).await
+        Self::on(Kind::MariaDb).await
     }
 
-    async fn at(url: String, kind: Kind) -> Self {
-        let store = super::open(&url, &OpenOptions::default()).await.expect("the URL is fine");
-        Self { store, url, kind, next_id: AtomicU64::new(1) }
+    async fn on(kind: Kind) -> Self {
+        let database = TestDatabase::create(kind).await.expect("a database");
+        let store = super::open(database.url(), &OpenOptions::default()).await.expect("the URL is fine");
+        Self { store, database, next_id: AtomicU64::new(1) }
     }
 
     async fn migrated(self) -> Self {
@@ -110,11 +95,11 @@ impl Place {
 
     /// Another store on the same database, as another server would have it.
     async fn another_store(&self) -> Arc<dyn Store> {
-        super::open(&self.url, &OpenOptions::default()).await.expect("the URL is fine")
+        super::open(self.database.url(), &OpenOptions::default()).await.expect("the URL is fine")
     }
 
     fn is_mysql(&self) -> bool {
-        matches!(self.kind, Kind::MySql { .. })
+        self.database.kind() == Kind::MariaDb
     }
 
     async fn writer(&self) -> Box<dyn Writer> {
@@ -132,29 +117,21 @@ impl Place {
 
     /// A connection past the store.
     async fn by_hand(&self) -> ByHand {
-        ByHand::connect(&self.url).await
+        ByHand { session: self.database.session().await.expect("the database answers"), kind: self.database.kind() }
     }
 
     /// Waits until a connection waits for a lock of this database.
     async fn wait_until_somebody_waits(&self) {
-        let mut by_hand = self.by_hand().await;
-        match &self.kind {
-            Kind::MySql { database, .. } => {
-                let sql = format!(
-                    "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p \
-                     ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.db = '{database}'"
-                );
-                until(async || by_hand.number(&sql).await > 0).await;
+        match self.database.kind() {
+            Kind::MariaDb => {
+                let sql = "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p \
+                     ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()";
+                let mut by_hand = self.by_hand().await;
+                until(async || by_hand.number(sql).await > 0).await;
             }
-            // Who waits for a file tells nobody. That the clock is read late can only be shown if it was asked early.
-            Kind::Sqlite { .. } => tokio::task::yield_now().await,
+            // Who waits for a file tells nobody.
+            Kind::Sqlite => tokio::task::yield_now().await,
         }
-    }
-
-    /// The same, where there may be no file yet.
-    async fn by_hand_on_nothing(&self) -> ByHand {
-        let url = if self.is_mysql() { self.url.clone() } else { format!("{}?mode=rwc", self.url) };
-        ByHand::connect(&url).await
     }
 
     async fn product(&self, stock: u64) -> ProductId {
@@ -211,58 +188,22 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        // The databases of a shared server pile up over the runs; a failure to remove one is no failure of the test.
-        if let Kind::MySql { server, database } = &self.kind {
-            let (server, sql) = (server.clone(), format!("DROP DATABASE {database}"));
-            let drop_it = move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(async {
-                    sqlx::MySqlConnection::connect(&server).await?.execute(AssertSqlSafe(sql)).await?;
-                    Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
-                })
-            };
-            drop(std::thread::spawn(drop_it).join());
-        }
-    }
-}
-
-async fn mysql_server() -> String {
-    match std::env::var("HOLDFAST_TEST_MYSQL_URL") {
-        Ok(url) => url,
-        Err(_) => panic!("set HOLDFAST_TEST_MYSQL_URL"),
-    }
-}
-
 /// A connection past the store.
-enum ByHand {
-    MySql(sqlx::MySqlConnection),
-    Sqlite(sqlx::SqliteConnection),
+struct ByHand {
+    session: Session,
+    kind: Kind,
 }
 
 impl ByHand {
-    async fn connect(url: &str) -> Self {
-        if url.starts_with("sqlite:") {
-            Self::Sqlite(sqlx::SqliteConnection::connect(url).await.expect("the file is there"))
-        } else {
-            Self::MySql(sqlx::MySqlConnection::connect(url).await.expect("the server answers"))
-        }
-    }
-
-    async fn run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
-        let sql = AssertSqlSafe(sql.to_owned());
-        match self {
-            Self::MySql(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop),
-            Self::Sqlite(connection) => sqlx::raw_sql(sql).execute(connection).await.map(drop),
-        }
+    async fn run(&mut self, sql: &str) -> Result<(), RigError> {
+        self.session.execute(sql).await
     }
 
     /// The clock of the database, in microseconds.
     async fn clock(&mut self) -> i64 {
-        match self {
-            Self::MySql(_) => self.number("SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)").await,
-            Self::Sqlite(_) => {
+        match self.kind {
+            Kind::MariaDb => self.number("SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)").await,
+            Kind::Sqlite => {
                 let since_1970 =
                     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
                 i64::try_from(since_1970.as_micros()).expect("in range")
@@ -272,23 +213,15 @@ impl ByHand {
 
     /// The number that `sql` selects.
     async fn number(&mut self, sql: &str) -> i64 {
-        let sql = AssertSqlSafe(sql.to_owned());
-        match self {
-            Self::MySql(connection) => {
-                sqlx::raw_sql(sql).fetch_one(connection).await.and_then(|row| row.try_get_unchecked(0))
-            }
-            Self::Sqlite(connection) => {
-                sqlx::raw_sql(sql).fetch_one(connection).await.and_then(|row| row.try_get_unchecked(0))
-            }
-        }
-        .expect("a number")
+        let rows = self.session.rows(sql).await.expect("a query");
+        rows[0][0].as_ref().expect("a value").parse().expect("a number")
     }
 
     /// Changes rows of `table` that nobody may change: without checks, foreign keys and unique keys.
     async fn tamper(&mut self, table: &str, sql: &str) {
-        let off = match self {
-            Self::MySql(_) => "SET SESSION foreign_key_checks = 0, check_constraint_checks = 0",
-            Self::Sqlite(_) => "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON",
+        let off = match self.kind {
+            Kind::MariaDb => "SET SESSION foreign_key_checks = 0, check_constraint_checks = 0",
+            Kind::Sqlite => "PRAGMA foreign_keys = OFF; PRAGMA legacy_alter_table = ON",
         };
         let loose = format!(
             "ALTER TABLE {table} RENAME TO old_{table}; CREATE TABLE {table} AS SELECT * FROM old_{table}; {sql}"
@@ -316,7 +249,7 @@ async fn until(mut reached: impl AsyncFnMut() -> bool) {
 
 /// Fails instead of hanging. Nothing here takes nearly as long.
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it ends")
+    tokio::time::timeout(Duration::from_mins(1), future).await.expect("it ends")
 }
 
 fn key(text: &str) -> Key {

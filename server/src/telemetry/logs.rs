@@ -19,15 +19,31 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::config::{LogConfig, LogFormat};
+/// How to log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The form of a line; `None`: for people on a terminal, else for machines.
+    pub format: Option<LogFormat>,
+    /// What is logged, in the language of `RUST_LOG`.
+    pub filter: String,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Starts to log, once for the process; a second call changes nothing. Panics are logged, too, as
 /// errors.
-pub fn start(config: &LogConfig) {
+pub fn start(settings: &LogSettings) {
     let terminal = std::io::stderr().is_terminal();
     let colors = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let format = format_of(config, terminal);
-    let subscriber = Registry::default().with(layer(format, &config.filter, colors, std::io::stderr));
+    let format = format_of(settings, terminal);
+    let subscriber = Registry::default().with(layer(format, &settings.filter, colors, std::io::stderr));
     if tracing::subscriber::set_global_default(subscriber).is_ok() {
         std::panic::set_hook(Box::new(|panic| {
             let panic_message = panic.payload_as_str().unwrap_or("none");
@@ -38,8 +54,8 @@ pub fn start(config: &LogConfig) {
 }
 
 /// The form of a line: as set, else by who reads it.
-fn format_of(config: &LogConfig, terminal: bool) -> LogFormat {
-    config.format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json })
+fn format_of(settings: &LogSettings, terminal: bool) -> LogFormat {
+    settings.format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json })
 }
 
 fn layer<W>(format: LogFormat, filter: &str, colors: bool, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
@@ -173,7 +189,7 @@ mod tests {
 
     #[test]
     fn the_format_is_that_of_who_reads_unless_it_is_set() {
-        let set = |format| LogConfig { format, filter: String::new() };
+        let set = |format| LogSettings { format, filter: String::new() };
         assert_eq!(format_of(&set(None), true), LogFormat::Text);
         assert_eq!(format_of(&set(None), false), LogFormat::Json);
         assert_eq!(format_of(&set(Some(LogFormat::Json)), true), LogFormat::Json);

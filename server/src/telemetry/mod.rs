@@ -2,7 +2,7 @@
 //!
 //! What belongs here: the one definition of every metric, label value and log form. What does not:
 //! decisions about when to count or log; those are made where things happen, with a handle that
-//! `app` passes on. This room imports nothing of ours but `config` and the values of `sale`, so that
+//! `app` passes on. This room imports nothing of ours but the values of `sale`, so that
 //! every other room may use it. Traces will be a third file, and a layer more in [`logs::start`].
 
 mod families;

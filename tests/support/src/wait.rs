@@ -12,7 +12,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Looks again and again until there is an answer, and fails with what was seen last after a minute.
 #[track_caller]
-pub fn eventually<T, S: Display>(what: &str, mut look: impl AsyncFnMut() -> Result<T, S>) -> impl Future<Output = T> {
+pub fn eventually<T, S: Display, F: Future<Output = Result<T, S>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> impl Future<Output = T> {
     let caller = std::panic::Location::caller();
     async move {
         let mut last = String::new();

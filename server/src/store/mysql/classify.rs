@@ -36,13 +36,8 @@ pub(super) fn classify_guard(error: sqlx::Error) -> StoreError {
 
 /// An error once COMMIT was sent.
 pub(super) fn classify_commit(error: sqlx::Error) -> StoreError {
-    let rolled_back = number_and_message(&error).map(|(number, message)| fault_of(number, message)).filter(|fault| {
-        // A server that refuses to write or finds a conflict has rolled back, or never began. One that
-        // is going away, or has lost its cluster, may have done either.
-        let number = number_and_message(&error).map_or(0, |(number, _)| number);
-        matches!(fault, Fault::Retry(_)) || READ_ONLY.contains(&number)
-    });
-    StoreError::new(rolled_back.unwrap_or(Fault::OutcomeUnknown), error)
+    let answered = number_and_message(&error).map(|(number, message)| commit_fault_of(number, message));
+    StoreError::new(answered.unwrap_or(Fault::OutcomeUnknown), error)
 }
 
 /// An error of a new connection.
@@ -59,6 +54,13 @@ pub(super) fn classify_connect(error: sqlx::Error) -> StoreError {
     }
 }
 
+/// Whether the server does not know what it was asked for.
+pub(super) fn is_unsupported(error: &StoreError) -> bool {
+    let number = error.source.downcast_ref().and_then(number_and_message).map(|(number, _)| number);
+    number == Some(NOT_SUPPORTED)
+}
+
+const NOT_SUPPORTED: u16 = 1235;
 const NOT_NULL: u16 = 1048;
 const DUPLICATE: u16 = 1062;
 
@@ -85,6 +87,16 @@ fn fault_of(number: u16, message: &str) -> Fault {
     }
 }
 
+/// A server that refuses to write or finds a conflict has rolled back, or never began. One that is going
+/// away, or has lost its cluster, may have done either.
+fn commit_fault_of(number: u16, message: &str) -> Fault {
+    match fault_of(number, message) {
+        fault @ Fault::Retry(_) => fault,
+        fault if READ_ONLY.contains(&number) => fault,
+        _ => Fault::OutcomeUnknown,
+    }
+}
+
 /// Whether a duplicate is of a key that callers choose. The message ends in `for key 'NAME'`, or
 /// `'TABLE.NAME'`; before that it repeats the value, so only its end can be trusted.
 fn is_callers_key(message: &str) -> bool {
@@ -101,4 +113,67 @@ fn is_connection(error: &sqlx::Error) -> bool {
 fn number_and_message(error: &sqlx::Error) -> Option<(u16, &str)> {
     let error = error.as_database_error()?.try_downcast_ref::<MySqlDatabaseError>()?;
     Some((error.number(), error.message()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_has_its_fault() {
+        let duplicate = Fault::Retry(Conflict::DuplicateKey);
+        let rows = [
+            (1213, "Deadlock found", Fault::Retry(Conflict::Deadlock)),
+            (1205, "Lock wait timeout exceeded", Fault::Retry(Conflict::LockTimeout)),
+            (1020, "Record has changed since last read", Fault::Retry(Conflict::RowChanged)),
+            (1062, "Duplicate entry 'k' for key 'holds_idempotency_key'", duplicate),
+            (1062, "Duplicate entry 'k' for key 'orders.orders_idempotency_key'", duplicate),
+            (1062, "Duplicate entry 'evt-0' for key 'payment_events.payment_events_key'", duplicate),
+            (1062, "Duplicate entry '7' for key 'PRIMARY'", Fault::Refused),
+            (1062, "Duplicate entry '7' for key 'orders.orders_hold'", Fault::Refused),
+            (1062, "Duplicate entry '7' for key 'payment_events_settles'", Fault::Refused),
+            // The value is the caller's, and may look like anything.
+            (1062, "Duplicate entry 'x for key 'holds_idempotency_key'' for key 'PRIMARY'", Fault::Refused),
+            (1062, "Duplicate entry 'x for key 'PRIMARY'' for key 'holds_idempotency_key'", duplicate),
+            (1047, "WSREP has not yet prepared node for application use", Fault::Disconnected),
+            (1290, "running with the --read-only option", Fault::Disconnected),
+            (1836, "Running in read-only mode", Fault::Disconnected),
+            (1053, "Server shutdown in progress", Fault::Disconnected),
+            (1040, "Too many connections", Fault::Disconnected),
+            (1203, "has more than max_user_connections", Fault::Disconnected),
+            (1080, "Forcing close of thread", Fault::Disconnected),
+            (1927, "Connection was killed", Fault::Disconnected),
+            (4031, "disconnected because of inactivity", Fault::Disconnected),
+            (1048, "Column cannot be null", Fault::Refused),
+            (1264, "Out of range value", Fault::Refused),
+            (1452, "a foreign key constraint fails", Fault::Refused),
+            (4025, "CONSTRAINT failed", Fault::Refused),
+            (3819, "Check constraint is violated", Fault::Refused),
+            (1064, "syntax", Fault::Refused),
+        ];
+        for (number, message, fault) in rows {
+            assert_eq!(fault_of(number, message), fault, "{number} {message}");
+        }
+    }
+
+    #[test]
+    fn a_commit_fails_surely_only_where_the_server_rolled_back() {
+        for (number, fault) in [
+            (1213, Fault::Retry(Conflict::Deadlock)),
+            (1205, Fault::Retry(Conflict::LockTimeout)),
+            (1020, Fault::Retry(Conflict::RowChanged)),
+            (1290, Fault::Disconnected),
+            (1836, Fault::Disconnected),
+            (1047, Fault::OutcomeUnknown),
+            (1053, Fault::OutcomeUnknown),
+            (1180, Fault::OutcomeUnknown),
+            (1927, Fault::OutcomeUnknown),
+        ] {
+            assert_eq!(commit_fault_of(number, ""), fault, "{number}");
+        }
+        let broken = || sqlx::Error::Io(std::io::ErrorKind::ConnectionReset.into());
+        assert_eq!(classify_commit(broken()).fault, Fault::OutcomeUnknown);
+        assert_eq!(classify(broken()).fault, Fault::Disconnected);
+        assert_eq!(classify_connect(broken()).fault, Fault::Disconnected);
+    }
 }

@@ -196,9 +196,13 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
     }
     for products in changes.products.chunks(PRODUCTS_PER_UPDATE) {
         let cases = |value: &dyn Fn(&Product) -> String| {
-            let whens: String =
-                products.iter().map(|product| format!(" WHEN {} THEN {}", product.id, value(product))).collect();
-            format!("CASE id{whens} END")
+            let mut sql = "CASE id".to_owned();
+            for product in products {
+                for part in [" WHEN ", &product.id.to_string(), " THEN ", &value(product)] {
+                    sql.push_str(part);
+                }
+            }
+            sql + " END"
         };
         let loaded_seq = |product: &Product| {
             let new = new_movements.get(&product.id).copied().unwrap_or(0);

@@ -55,8 +55,7 @@ async fn old_batches_are_deleted(place: Place) {
     let young = place.batch();
     writer.load(&needs_of(product_id)).await.expect("locked");
     writer.commit(young, &Changes::default()).await.expect("committed");
-    let prune =
-        async |minutes: u64| place.store.prune_batches(Duration::from_secs(minutes * 60)).await.expect("pruned");
+    let prune = async |minutes: u64| place.store.prune_batches(Duration::from_mins(minutes)).await.expect("pruned");
     assert_eq!(prune(61).await, 0);
     assert_eq!(prune(59).await, 1);
     assert_eq!(prune(59).await, 0);

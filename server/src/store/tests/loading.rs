@@ -14,6 +14,7 @@ on_both_databases!(
     due_rows_come_oldest_first_with_the_next_deadline,
     an_expiry_takes_no_more_than_its_share,
     a_locked_product_is_not_waited_for_long,
+    a_neighbours_rows_are_not_waited_for,
     the_clock_is_read_after_the_lock,
 );
 
@@ -132,7 +133,7 @@ async fn due_rows_come_oldest_first_with_the_next_deadline(place: Place) {
 async fn an_expiry_takes_no_more_than_its_share(place: Place) {
     let product_id = place.product(10_000).await;
     let commands: Vec<Command> =
-        (0..DUE_PER_COMMAND + 1).map(|_| super::place(HoldId(place.id()), product_id, 1, None)).collect();
+        (0..=DUE_PER_COMMAND).map(|_| super::place(HoldId(place.id()), product_id, 1, None)).collect();
     place.act(product_id, &commands).await;
     place.by_hand().await.run("UPDATE holds SET created_at = 1, expires_at = 1000000").await.expect("they are due");
     for (expected, more) in [(DUE_PER_COMMAND, true), (1, false), (0, false)] {
@@ -165,6 +166,52 @@ async fn a_locked_product_is_not_waited_for_long(place: Place) {
     }
     holder.rollback().await.expect("the lock is given back");
     writer.load(&needs_of(locked)).await.expect("it is free, and the connection fit for use");
+}
+
+/// Two workers with products of their own never meet, however small the tables are.
+async fn a_neighbours_rows_are_not_waited_for(place: Place) {
+    if !place.is_mysql() {
+        // SQLite has one writer at a time.
+        return;
+    }
+    let mut workers = Vec::new();
+    for _ in 0..2 {
+        let product_id = place.product(9).await;
+        let redeemed = place.hold(product_id, 1, Some(&format!("hold {product_id}"))).await;
+        let order = place.order(&redeemed, Some(&format!("order {product_id}"))).await;
+        let overdue = place.order(&place.hold(product_id, 1, None).await, None).await;
+        let due = place.hold(product_id, 1, None).await;
+        place.make_due(&due, 1).await;
+        place.make_overdue(&overdue, 1).await;
+        let active = place.hold(product_id, 1, None).await;
+        let commands = vec![
+            Command::ExpireHolds { product_id },
+            Command::CancelUnpaidOrders { product_id },
+            Command::SettlePayment {
+                key: key(&format!("evt {product_id}")),
+                order_id: order.id,
+                status: PaymentStatus::Failure,
+            },
+            Command::RedeemHold {
+                hold_id: active.id,
+                order_id: OrderId(place.id()),
+                key: Some(key(&format!("order {product_id} again"))),
+            },
+            super::place(HoldId(place.id()), product_id, 9, Some(&format!("hold {product_id}"))),
+            super::place(HoldId(place.id()), product_id, 2, Some(&format!("hold {product_id} again"))),
+        ];
+        workers.push((place.writer().await, product_id, commands));
+    }
+    // Everything loaded by both at once, and then written by both.
+    let mut decisions = Vec::new();
+    for (writer, product_id, commands) in &mut workers {
+        decisions.push(within(place.decide(writer.as_mut(), *product_id, commands)).await);
+    }
+    for ((writer, ..), decision) in workers.iter_mut().zip(&decisions) {
+        assert!(!decision.changes.changed_holds.is_empty() && !decision.changes.changed_orders.is_empty());
+        within(writer.commit(place.batch(), &decision.changes)).await.expect("it is committed");
+    }
+    assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
 }
 
 /// Whoever waited for a lock must not decide by the time before the wait: that is how times run backwards.

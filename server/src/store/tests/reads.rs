@@ -131,7 +131,7 @@ async fn refunds_wait_until_they_are_done(place: Place) {
     place.pay(&order, "evt_2", PaymentStatus::Success).await;
     let refunds = place.store.refunds().await.expect("they are read");
     assert_eq!(refunds.len(), 1);
-    assert_eq!((&refunds[0].key, refunds[0].order_id, refunds[0].amount), (&key("evt_2"), order.id, Money(199_98)));
+    assert_eq!((&refunds[0].key, refunds[0].order_id, refunds[0].amount), (&key("evt_2"), order.id, Money(19_998)));
     let report = place.store.audit(None).await.expect("the audit is done");
     assert_eq!((report.breaches, report.refunds), (vec![], refunds));
     assert!(!place.store.refund_done(&key("evt_1")).await.expect("it is looked up"));
@@ -145,18 +145,8 @@ async fn a_broken_idle_connection_is_replaced(place: Place) {
     let product_id = place.product(10).await;
     stock(&place, product_id).await;
     place.store.reserve_ids(Sequence::Holds, 1).await.expect("they are reserved");
-    if let Kind::MySql { database, .. } = &place.kind {
-        let mut by_hand = place.by_hand().await;
-        let idle = format!(
-            "SELECT COALESCE(MIN(id), 0) FROM information_schema.processlist WHERE db = '{database}' \
-             AND id <> CONNECTION_ID()"
-        );
-        loop {
-            match by_hand.number(&idle).await {
-                0 => break,
-                id => drop(by_hand.run(&format!("KILL {id}")).await),
-            }
-        }
+    if place.is_mysql() {
+        super::classification::kill_all_but_ours(&place).await;
     }
     stock(&place, product_id).await;
     place.store.reserve_ids(Sequence::Holds, 1).await.expect("they are reserved");

@@ -1,0 +1,44 @@
+//! Commands that share a transaction, and the ways to part them when they cannot.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sale::ProductId;
+
+use super::ticket::Ticket;
+use crate::store::BatchId;
+
+/// Commands that share a transaction.
+pub(super) struct Batch {
+    /// Set with the first attempt, and kept through all that follow.
+    pub(super) id: Option<BatchId>,
+    pub(super) tickets: Vec<Ticket>,
+}
+
+impl Batch {
+    pub(super) fn new(tickets: Vec<Ticket>) -> Self {
+        Self { id: None, tickets }
+    }
+
+    pub(super) fn products(&self) -> BTreeSet<ProductId> {
+        self.tickets.iter().map(|ticket| ticket.product_id).collect()
+    }
+
+    /// The same commands in up to `parts` batches, each with whole products.
+    pub(super) fn split_by_product(self, parts: usize) -> Vec<Self> {
+        let products = self.products();
+        let per_part = products.len().div_ceil(parts).max(1);
+        let part_of: BTreeMap<ProductId, usize> =
+            products.into_iter().enumerate().map(|(i, product_id)| (product_id, i / per_part)).collect();
+        let mut batches: BTreeMap<usize, Vec<Ticket>> = BTreeMap::new();
+        for ticket in self.tickets {
+            let part = part_of.get(&ticket.product_id).copied().unwrap_or_default();
+            batches.entry(part).or_default().push(ticket);
+        }
+        batches.into_values().map(Self::new).collect()
+    }
+
+    pub(super) fn halve(mut self) -> Vec<Self> {
+        let second = self.tickets.split_off(self.tickets.len() / 2);
+        vec![Self::new(self.tickets), Self::new(second)]
+    }
+}

@@ -1,0 +1,274 @@
+//! What customers and the payment provider ask of the engine: which product a request belongs to, whether
+//! it is worth a lock, its command, and what its outcome means.
+//!
+//! What does not belong here: what becomes of a command once it is queued (`queue`, `worker`).
+
+use sale::{
+    Command, Hold, HoldId, Key, Order, OrderId, Outcome, PaymentEffect, PaymentEvent, PaymentStatus, ProductId,
+    ProductStatus, Quantity, Refusal,
+};
+use tokio::time::Instant;
+
+use super::ticket::{KeyName, Left, Waited};
+use super::waiting::Class;
+use super::{Engine, Payment, Placed, Rejection, StockQuery};
+use crate::telemetry::labels::{HoldOutcome, OrderOutcome, PaymentOutcome, TurnedAway};
+
+impl Engine {
+    /// Keeps units for a customer.
+    ///
+    /// # Errors
+    /// As [`Rejection`] says.
+    pub async fn place_hold(
+        &self,
+        product_id: ProductId,
+        quantity: Quantity,
+        key: Option<Key>,
+        deadline: Instant,
+    ) -> Result<Placed<Hold>, Rejection> {
+        let placed = self.try_place_hold(product_id, quantity, key, deadline).await;
+        self.shared
+            .metrics
+            .holds
+            .of(match &placed {
+                Ok(Placed { replayed: false, .. }) => HoldOutcome::Placed,
+                Ok(Placed { replayed: true, .. }) => HoldOutcome::Replayed,
+                Err(Rejection::Refused(refusal)) => HoldOutcome::from(*refusal),
+                Err(Rejection::Inconsistent) => HoldOutcome::ProductSuspended,
+                Err(rejection) => self.not_served(rejection, HoldOutcome::NotServed),
+            })
+            .inc();
+        placed
+    }
+
+    async fn try_place_hold(
+        &self,
+        product_id: ProductId,
+        quantity: Quantity,
+        key: Option<Key>,
+        deadline: Instant,
+    ) -> Result<Placed<Hold>, Rejection> {
+        let limit = self.terms().max_qty_per_hold;
+        if quantity.get() > limit && key.is_none() {
+            return Err(Rejection::Refused(Refusal::QuantityOverLimit { limit }));
+        }
+        if !self.is_worth_queueing(product_id, quantity) {
+            self.refuse_if_sold_out(product_id, quantity, key.as_ref(), deadline).await?;
+        }
+        let command = Command::PlaceHold { hold_id: HoldId(0), product_id, quantity, key };
+        match self.run(product_id, command, Class::Hold, deadline).await? {
+            Outcome::HoldPlaced { hold, replayed } => Ok(Placed { row: hold, replayed }),
+            outcome => Err(unexpected(&outcome)),
+        }
+    }
+
+    fn is_worth_queueing(&self, product_id: ProductId, quantity: Quantity) -> bool {
+        self.shared.hint(product_id).is_some_and(|free| free >= quantity.units())
+    }
+
+    /// Asks the database, in the query that all who wait for this product share, whether a hold has a
+    /// chance. It is refused without a lock only if the units were really not there at that moment
+    /// (I8), and no hold of its key exists or is being made.
+    async fn refuse_if_sold_out(
+        &self,
+        product_id: ProductId,
+        quantity: Quantity,
+        key: Option<&Key>,
+        deadline: Instant,
+    ) -> Result<(), Rejection> {
+        if key.is_some_and(|key| self.shared.queue.is_at_work(&KeyName::Hold(key.clone()))) {
+            return Ok(());
+        }
+        let query = StockQuery { product_id, key: key.cloned() };
+        let Some((stock, key_known)) = self.read(deadline, self.stocks.get(query)).await? else {
+            return Err(Rejection::Refused(Refusal::ProductUnknown));
+        };
+        self.shared.learn_stock(product_id, &stock);
+        if key_known || quantity.get() > self.terms().max_qty_per_hold {
+            return Ok(());
+        }
+        if stock.status != ProductStatus::OnSale {
+            return Err(Rejection::Refused(Refusal::ProductSuspended));
+        }
+        if stock.free() < quantity.units() {
+            return Err(Rejection::Refused(Refusal::InsufficientStock { available: stock.free() }));
+        }
+        Ok(())
+    }
+
+    /// Gives a hold's units back; fine if they were back already.
+    ///
+    /// # Errors
+    /// As [`Rejection`] says.
+    pub async fn give_back_hold(&self, hold_id: HoldId, deadline: Instant) -> Result<(), Rejection> {
+        let product_id = self.route_of_hold(hold_id, deadline).await?;
+        match self.run(product_id, Command::GiveBackHold { hold_id }, Class::Money, deadline).await? {
+            Outcome::HoldGivenBack { .. } => Ok(()),
+            outcome => Err(unexpected(&outcome)),
+        }
+    }
+
+    /// Makes a hold an order. A replayed order is as it is stored: its first answer showed it pending,
+    /// updated when it was created.
+    ///
+    /// # Errors
+    /// As [`Rejection`] says.
+    pub async fn redeem_hold(
+        &self,
+        hold_id: HoldId,
+        key: Option<Key>,
+        deadline: Instant,
+    ) -> Result<Placed<Order>, Rejection> {
+        let placed = self.try_redeem_hold(hold_id, key, deadline).await;
+        self.shared
+            .metrics
+            .orders
+            .of(match &placed {
+                Ok(Placed { replayed: false, .. }) => OrderOutcome::Placed,
+                Ok(Placed { replayed: true, .. }) => OrderOutcome::Replayed,
+                Err(Rejection::Refused(refusal)) => OrderOutcome::from(*refusal),
+                Err(rejection) => self.not_served(rejection, OrderOutcome::NotServed),
+            })
+            .inc();
+        placed
+    }
+
+    async fn try_redeem_hold(
+        &self,
+        hold_id: HoldId,
+        key: Option<Key>,
+        deadline: Instant,
+    ) -> Result<Placed<Order>, Rejection> {
+        let product_id = self.route_of_hold(hold_id, deadline).await?;
+        let command = Command::RedeemHold { hold_id, order_id: OrderId(0), key };
+        match self.run(product_id, command, Class::Money, deadline).await? {
+            Outcome::OrderPlaced { order, replayed } => Ok(Placed { row: order, replayed }),
+            outcome => Err(unexpected(&outcome)),
+        }
+    }
+
+    /// Whether this order is known: the check of a webhook's fields, before its command.
+    ///
+    /// # Errors
+    /// If the database did not answer before `deadline`.
+    pub async fn knows_order(&self, order_id: OrderId, deadline: Instant) -> Result<bool, Rejection> {
+        match self.route_of_order(order_id, deadline).await {
+            Ok(_) => Ok(true),
+            Err(Rejection::Refused(Refusal::OrderUnknown)) => Ok(false),
+            Err(rejection) => Err(rejection),
+        }
+    }
+
+    /// Takes news of a payment.
+    ///
+    /// # Errors
+    /// As [`Rejection`] says; `OrderUnknown` if the order is gone under the lock.
+    pub async fn settle_payment(
+        &self,
+        key: Key,
+        order_id: OrderId,
+        status: PaymentStatus,
+        deadline: Instant,
+    ) -> Result<Payment, Rejection> {
+        let payment = self.try_settle_payment(key, order_id, status, deadline).await;
+        self.shared
+            .metrics
+            .payment_events
+            .of(match &payment {
+                Ok(Payment { repeated: true, .. }) => PaymentOutcome::Repeated,
+                Ok(Payment { event, .. }) => event.effect.into(),
+                Err(Rejection::Refused(Refusal::PaymentKeyConflict)) => PaymentOutcome::KeyConflict,
+                Err(Rejection::Refused(_)) => PaymentOutcome::OrderUnknown,
+                Err(rejection) => self.not_served(rejection, PaymentOutcome::NotServed),
+            })
+            .inc();
+        if let Ok(Payment { event: PaymentEvent { effect: PaymentEffect::RefundRequired, .. }, repeated: false }) =
+            &payment
+        {
+            self.shared.metrics.refunds_required.inc();
+        }
+        payment
+    }
+
+    async fn try_settle_payment(
+        &self,
+        key: Key,
+        order_id: OrderId,
+        status: PaymentStatus,
+        deadline: Instant,
+    ) -> Result<Payment, Rejection> {
+        let product_id = self.route_of_order(order_id, deadline).await?;
+        let command = Command::SettlePayment { key, order_id, status };
+        match self.run(product_id, command, Class::Money, deadline).await? {
+            Outcome::PaymentTaken { event, repeated } => Ok(Payment { event, repeated }),
+            outcome => Err(unexpected(&outcome)),
+        }
+    }
+
+    async fn route_of_hold(&self, id: HoldId, deadline: Instant) -> Result<ProductId, Rejection> {
+        if let Some(product_id) = self.shared.hold_routes.get(&id) {
+            return Ok(product_id);
+        }
+        match self.read(deadline, self.holds.get(id)).await? {
+            Some((hold, _)) => {
+                self.shared.hold_routes.insert(id, hold.product_id);
+                Ok(hold.product_id)
+            }
+            None => Err(Rejection::Refused(Refusal::HoldUnknown)),
+        }
+    }
+
+    async fn route_of_order(&self, id: OrderId, deadline: Instant) -> Result<ProductId, Rejection> {
+        if let Some(product_id) = self.shared.order_routes.get(&id) {
+            return Ok(product_id);
+        }
+        match self.read(deadline, self.orders.get(id)).await? {
+            Some(order) => {
+                self.shared.order_routes.insert(id, order.product_id);
+                Ok(order.product_id)
+            }
+            None => Err(Rejection::Refused(Refusal::OrderUnknown)),
+        }
+    }
+
+    /// Queues a command and waits for its outcome.
+    pub(super) async fn run(
+        &self,
+        product_id: ProductId,
+        command: Command,
+        class: Class,
+        deadline: Instant,
+    ) -> Result<Outcome, Rejection> {
+        if self.shared.health.is_cut_off() {
+            return Err(Rejection::DatabaseUnavailable);
+        }
+        let caller = self.shared.queue_command(product_id, command, class)?;
+        match caller.wait(Some(deadline)).await {
+            Waited::Answered(Ok(Outcome::Refused(refusal))) => Err(Rejection::Refused(refusal)),
+            Waited::Answered(answer) => answer,
+            Waited::Left(Left::Undecided) => Err(Rejection::OutcomeUnknown),
+            Waited::Left(Left::Withdrawn) if self.shared.health.is_failing() => Err(Rejection::DatabaseUnavailable),
+            Waited::Left(Left::Withdrawn) => Err(Rejection::TimedOut),
+        }
+    }
+
+    /// Counts why a request was not served, and gives back `label`, the outcome it counts as.
+    fn not_served<L>(&self, rejection: &Rejection, label: L) -> L {
+        let reason = match rejection {
+            Rejection::Overloaded => TurnedAway::QueueFull,
+            Rejection::TimedOut => TurnedAway::Deadline,
+            Rejection::DatabaseUnavailable => TurnedAway::DatabaseUnavailable,
+            Rejection::OutcomeUnknown => TurnedAway::OutcomeUnknown,
+            Rejection::Stopping => TurnedAway::Stopping,
+            Rejection::Internal | Rejection::Inconsistent | Rejection::Refused(_) => TurnedAway::Internal,
+        };
+        self.shared.metrics.turned_away.of(reason).inc();
+        label
+    }
+}
+
+/// An outcome that does not belong to its command is a bug.
+pub(super) fn unexpected(outcome: &Outcome) -> Rejection {
+    tracing::error!(?outcome, "an outcome does not belong to its command");
+    Rejection::Internal
+}

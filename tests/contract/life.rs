@@ -1,0 +1,126 @@
+//! The life of a server as its watchers see it: starting, ready, draining, gone.
+
+use holdfast_test_support::{Client, OrFail, Request, ServerProcess, Setup, eventually, for_both, hold};
+
+use crate::contract::{Contract, check};
+use crate::raw::{Raw, post_head};
+
+for_both!(
+    a_server_is_alive_and_ready,
+    operations_have_a_listener_of_their_own,
+    a_drain_finishes_what_is_in_flight,
+    a_drain_delay_keeps_accepting,
+);
+
+async fn a_server_is_alive_and_ready(setup: Setup) {
+    let sale = Contract::start(setup).await;
+    assert_eq!(sale.done(&Request::get("/healthz"), 200).await.text(), r#"{"status":"alive"}"#);
+    assert_eq!(sale.done(&Request::get("/readyz"), 200).await.text(), r#"{"status":"ready"}"#);
+    let product = sale.product(1).await;
+    sale.done(&hold(product, 1), 201).await;
+    let metrics = sale.done(&Request::get("/metrics"), 200).await;
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
+    let line = r#"holdfast_http_requests_total{method="POST",route="/api/holds",status="201"} 1"#;
+    assert!(metrics.text().lines().any(|it| it == line), "{}", metrics.text());
+    // Every route is there from the start.
+    assert!(metrics.text().contains(r#"route="/api/orders/{id}""#));
+}
+
+async fn operations_have_a_listener_of_their_own(setup: Setup) {
+    let sale = Contract::start(setup.setting("OPS_ADDR", "127.0.0.1:0")).await;
+    let ops = Client::new(&sale.server.ops_url());
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        let missing = sale.sale.send(&Request::get(path)).await;
+        assert_eq!((missing.status, missing.code()), (404, "not_found".to_owned()), "{path}");
+        assert_eq!(ops.get(path).await.or_fail().status, 200, "{path}");
+    }
+    assert_eq!(ops.get("/api/limits").await.or_fail().status, 404);
+    sale.done(&Request::get("/api/limits"), 200).await;
+}
+
+async fn a_drain_finishes_what_is_in_flight(setup: Setup) {
+    let sale = Contract::start(setup.setting("OPS_ADDR", "127.0.0.1:0")).await;
+    let product = sale.product(10).await;
+    let ops = Client::new(&sale.server.ops_url());
+    let body = format!(r#"{{"product_id":{product},"qty":3}}"#);
+    let mut raw = Raw::connect(sale.server.address()).await;
+    let head = post_head("/api/holds", body.len()).replace("connection: close\r\n", "");
+    raw.write(head.as_bytes()).await;
+    // Besides the request that asks.
+    eventually("a request is in flight", async || {
+        let metrics = ops.get("/metrics").await.or_fail().text();
+        if metrics.lines().any(|line| line == "holdfast_http_requests_in_flight 2") { Ok(()) } else { Err(metrics) }
+    })
+    .await;
+    sale.server.begin_to_terminate().or_fail();
+    eventually("it says that it drains", async || match ops.get("/readyz").await.or_fail() {
+        answer if answer.status == 503 && answer.text() == r#"{"status":"draining"}"# => Ok(()),
+        answer => Err(answer.text()),
+    })
+    .await;
+    assert_eq!(ops.get("/healthz").await.or_fail().status, 200);
+    eventually("it accepts no more", async || match tokio::net::TcpStream::connect(sale.server.address()).await {
+        Err(_) => Ok(()),
+        Ok(_) => Err("a connection"),
+    })
+    .await;
+    raw.write(body.as_bytes()).await;
+    let answer = raw.read().await;
+    assert_eq!(answer.status, 201, "{}", answer.text);
+    assert!(answer.text.contains("hold_id"), "{}", answer.text);
+    let status = sale.server.wait().await.or_fail();
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(sale.database.integer("SELECT stock_reserved FROM products").await.or_fail(), 3);
+}
+
+async fn a_drain_delay_keeps_accepting(setup: Setup) {
+    // Longer than any test: it is killed at the end.
+    let sale = Contract::start(setup.setting("DRAIN_DELAY_SECONDS", "600")).await;
+    let product = sale.product(10).await;
+    sale.server.begin_to_terminate().or_fail();
+    eventually("it says that it drains", async || match sale.send(&Request::get("/readyz")).await {
+        answer if answer.status == 503 => Ok(()),
+        answer => Err(answer.text()),
+    })
+    .await;
+    // On a new connection too.
+    assert_eq!(sale.server.client().send(&hold(product, 3)).await.or_fail().status, 201);
+    assert_eq!(sale.stock(product).await.reserved, 3);
+    sale.server.kill().await;
+}
+
+#[tokio::test]
+async fn a_server_without_a_database_is_alive_but_not_ready() {
+    let builder = ServerProcess::builder(env!("CARGO_BIN_EXE_holdfast")).setting("ADMIN_TOKEN", "token");
+    // Nobody listens on port 1.
+    let server = builder.database("mysql://root@127.0.0.1:1/holdfast").listen().await.or_fail();
+    let client = server.client();
+    let document = client.get("/openapi.json").await.or_fail().json();
+    assert_eq!(client.get("/healthz").await.or_fail().status, 200);
+    let answer = client.get("/readyz").await.or_fail();
+    assert_eq!((answer.status, answer.text().as_str()), (503, r#"{"status":"starting"}"#));
+    for request in [
+        Request::get("/api/products"),
+        Request::get("/api/products/1"),
+        Request::get("/api/holds/1"),
+        Request::delete("/api/holds/1"),
+        Request::get("/api/orders/1"),
+        Request::get("/api/limits"),
+        hold(1, 1),
+        holdfast_test_support::order(1),
+        holdfast_test_support::payment("k", 1, "success"),
+    ] {
+        let answer = client.send(&request).await.or_fail();
+        check(&document, &request, &answer);
+        let seen = (answer.status, answer.code(), answer.header("retry-after"));
+        assert_eq!(
+            seen,
+            (503, "database_unavailable".to_owned(), Some("1")),
+            "{} {}",
+            request.method(),
+            request.path()
+        );
+    }
+    let status = server.terminate().await.or_fail();
+    assert_eq!(status.code(), Some(0));
+}
