@@ -23,18 +23,21 @@ pub(super) async fn ended<S: Session, T>(session: &mut S, result: Result<T, Stor
     result
 }
 
-/// Takes a block of ids and returns its first.
+/// Takes a block of ids and returns its first, in one packet: all servers take theirs from this row.
 pub(super) async fn reserve_ids<S: Session>(
     session: &mut S,
     sequence: Sequence,
     count: u64,
 ) -> Result<u64, StoreError> {
-    let begun = session.begin(desk::lock_sequence(S::DIALECT, sequence), vec![desk::take_ids(sequence, count)]).await?;
-    let first = begun.locked.first().map(|row| Reader::new(row).count()).transpose();
-    let first = first.and_then(|first| first.ok_or_else(|| missing("the sequence has no row")));
-    let first = ended(session, first).await?;
-    session.commit().await?;
-    Ok(first)
+    let statements = vec![desk::take_ids(sequence, count), desk::taken_ids(sequence, count)];
+    let results = session.transact(statements).await.map_err(|error| match error.fault {
+        // Ids that were taken for nothing do no harm, so that it is no question whether they were.
+        Fault::OutcomeUnknown => StoreError { fault: Fault::Disconnected, ..error },
+        _ => error,
+    })?;
+    let row = results.iter().find_map(|result| result.rows.first());
+    let row = row.ok_or_else(|| missing("the sequence has no row"))?;
+    Reader::new(row).count()
 }
 
 /// Makes a product with its first movement.
@@ -42,16 +45,17 @@ pub(super) async fn create_product<S: Session>(session: &mut S, product: &NewPro
     // The table of sequences is not touched; a transaction begins with a read and the clock.
     let begun = session.begin(desk::NOTHING.to_owned(), Vec::new()).await?;
     let created = insert_product(session, product, begun.now).await;
-    let id = ended(session, created).await?;
-    session.commit().await?;
+    let (id, movement) = ended(session, created).await?;
+    session.commit_with(vec![super::statements::batch::insert_movements([&movement])]).await?;
     Ok(id)
 }
 
+/// Inserts the row and makes the movement that belongs to it.
 async fn insert_product<S: Session>(
     session: &mut S,
     product: &NewProduct,
     now: Timestamp,
-) -> Result<ProductId, StoreError> {
+) -> Result<(ProductId, Movement), StoreError> {
     let results = session.run(desk::insert_product(S::DIALECT, product, now)).await?;
     let id = results.first().map(|result| ProductId(result.inserted_id)).filter(|id| id.0 > 0);
     let product_id = id.ok_or_else(|| missing("the product was given no id"))?;
@@ -68,8 +72,7 @@ async fn insert_product<S: Session>(
         order_id: None,
         at: now,
     };
-    session.run(super::statements::batch::insert_movements([&movement])).await?;
-    Ok(product_id)
+    Ok((product_id, movement))
 }
 
 /// Deletes old batches, some at a time, until none is left.
@@ -85,20 +88,16 @@ pub(super) async fn prune_batches<S: Session>(session: &mut S, age: Duration) ->
         if ids.is_empty() {
             return Ok(pruned);
         }
-        session.begin(desk::NOTHING.to_owned(), Vec::new()).await?;
-        let deleted = session.run(desk::delete_batches(&ids)).await;
-        pruned += ended(session, deleted).await?.iter().map(|result| result.matched).sum::<u64>();
-        session.commit().await?;
+        let deleted = session.transact(vec![desk::delete_batches(&ids)]).await?;
+        pruned += deleted.iter().map(|result| result.matched).sum::<u64>();
     }
 }
 
 /// Notes that a refund was paid.
 pub(super) async fn refund_done<S: Session>(session: &mut S, key: &Key) -> Result<bool, StoreError> {
     let begun = session.begin(desk::lock_refund(S::DIALECT, key), Vec::new()).await?;
-    let noted = session.run(desk::note_refund(key, begun.now)).await;
-    let found = ended(session, noted).await?.iter().any(|result| result.matched > 0);
-    session.commit().await?;
-    Ok(found)
+    let noted = session.commit_with(vec![desk::note_refund(key, begun.now)]).await?;
+    Ok(noted.iter().any(|result| result.matched > 0))
 }
 
 fn missing(what: &'static str) -> StoreError {

@@ -116,9 +116,7 @@ pub(super) async fn quarantine<S: Session>(
         session.rollback().await?;
         return Ok(breaches);
     }
-    let suspended = session.run(desk::suspend(S::DIALECT, product, reason, begun.now)).await;
-    ended(session, suspended).await?;
-    session.commit().await?;
+    session.commit_with(vec![desk::suspend(S::DIALECT, product, reason, begun.now)]).await?;
     Ok(breaches)
 }
 

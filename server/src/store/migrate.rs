@@ -40,7 +40,7 @@ const NEWEST: u64 = MIGRATIONS[MIGRATIONS.len() - 1].version;
 
 /// Applies what is missing. Whoever else migrates at the same time waits, and then finds nothing missing.
 pub(super) async fn migrate<B: Backend>(backend: &B) -> Result<(), StoreError> {
-    let mut session = backend.connect(Purpose::Desk).await?;
+    let mut session = backend.connect(Purpose::Migration).await?;
     let state = applied(&mut session).await?;
     session.close().await;
     if state.too_new().is_ok() && state.missing().next().is_none() {

@@ -17,6 +17,7 @@ mod admin;
 mod audit;
 mod dialect;
 mod error;
+mod kept;
 mod migrate;
 mod mysql;
 mod readers;

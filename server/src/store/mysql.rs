@@ -29,6 +29,9 @@ use super::{BatchId, Fault, StoreError, Written};
 /// How long a new connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a good-bye may take: a connection that fell silent takes for ever.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// The clock, in microseconds. SYSDATE is the time at which it is evaluated: NOW could be the time before
 /// the wait for a lock.
 const CLOCK: &str = "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)";
@@ -89,8 +92,12 @@ const SETTINGS: &str = "\
         /*M!100300 , in_predicate_conversion_threshold = 0 */;
     SHOW VARIABLES LIKE 'wsrep_on'";
 
-/// Of connections that hold locks: a server that vanishes in the middle must not keep them for hours.
-const BATCH_SETTINGS: &str = "SET SESSION wait_timeout = 30, net_read_timeout = 30, net_write_timeout = 30";
+/// Of all but migrations: who changes a table's schema keeps its metadata lock, for which the others would
+/// otherwise wait for a day.
+const METADATA_SETTINGS: &str = "SET SESSION lock_wait_timeout = 2";
+
+/// Of connections that write: a server that vanishes while it holds locks must not keep them for hours.
+const WRITE_SETTINGS: &str = "SET SESSION wait_timeout = 30, net_read_timeout = 30, net_write_timeout = 30";
 
 #[async_trait]
 impl Backend for MySql {
@@ -102,8 +109,9 @@ impl Backend for MySql {
         let connecting = async {
             let connection = self.options.connect().await.map_err(classify::classify_connect)?;
             let mut session = MySqlSession { connection, in_transaction: false };
-            let batch_settings = if purpose == Purpose::Batches { BATCH_SETTINGS } else { "" };
-            let results = session.run(packet([SETTINGS, batch_settings])).await?;
+            let metadata_settings = if purpose == Purpose::Migration { "" } else { METADATA_SETTINGS };
+            let write_settings = if purpose == Purpose::Reads { "" } else { WRITE_SETTINGS };
+            let results = session.run(packet([SETTINGS, metadata_settings, write_settings])).await?;
             let mut rows = results.iter().flat_map(|result| &result.rows);
             if rows.any(|row| row.text(1).is_ok_and(|value| value == Some("ON"))) {
                 // A node of a cluster must have applied what the others committed before it reads.
@@ -173,6 +181,25 @@ impl MySqlSession {
         collect(stream.boxed(), |done| (done.rows_affected(), done.last_insert_id())).await
     }
 
+    /// Sends `statements` and COMMIT.
+    async fn send_and_commit(&mut self, mut statements: Vec<String>) -> Result<Vec<ResultSet<MySqlRow>>, StoreError> {
+        let commit = statements.len();
+        statements.push("COMMIT".to_owned());
+        match self.send(packet(statements)).await {
+            Ok(results) => {
+                self.in_transaction = false;
+                Ok(results)
+            }
+            Err(stopped) => {
+                let error = classify_until_commit(stopped, commit);
+                if error.fault != Fault::OutcomeUnknown {
+                    drop(self.rollback().await);
+                }
+                Err(error)
+            }
+        }
+    }
+
     async fn end(&mut self, sql: &str) -> Result<(), Stopped> {
         self.send(sql.to_owned()).await?;
         self.in_transaction = false;
@@ -239,14 +266,11 @@ impl Session for MySqlSession {
                 Ok(Written { write: Duration::ZERO, commit: started.elapsed() })
             }
             Err(stopped) => {
+                let is_answer = stopped.error.as_database_error().is_some();
                 let error = match stopped.done {
-                    done if done == commit => classify_commit(stopped.error),
-                    // The server answers the statements in order and stops at an error, so that COMMIT never ran.
-                    // Only a server can say so: without its answer, nobody knows how far it got.
-                    _ if stopped.error.as_database_error().is_none() => classify_commit(stopped.error),
-                    0 => classify::classify_batch_row(stopped.error),
-                    done if Some(done) == guard => classify::classify_guard(stopped.error),
-                    _ => classify(stopped.error),
+                    0 if is_answer => classify::classify_batch_row(stopped.error),
+                    done if is_answer && Some(done) == guard => classify::classify_guard(stopped.error),
+                    _ => classify_until_commit(stopped, commit),
                 };
                 if error.fault != Fault::OutcomeUnknown {
                     drop(self.rollback().await);
@@ -254,6 +278,19 @@ impl Session for MySqlSession {
                 Err(error)
             }
         }
+    }
+
+    async fn commit_with(&mut self, statements: Vec<String>) -> Result<Vec<ResultSet<MySqlRow>>, StoreError> {
+        self.send_and_commit(statements).await
+    }
+
+    async fn transact(&mut self, mut statements: Vec<String>) -> Result<Vec<ResultSet<MySqlRow>>, StoreError> {
+        self.rollback().await?;
+        self.in_transaction = true;
+        statements.insert(0, "START TRANSACTION".to_owned());
+        let mut results = self.send_and_commit(statements).await?;
+        results.remove(0);
+        Ok(results)
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {
@@ -272,7 +309,18 @@ impl Session for MySqlSession {
     }
 
     async fn close(self) {
-        drop(self.connection.close().await);
+        drop(tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await);
+    }
+}
+
+/// An error of statements of which COMMIT is at position `commit`. The server answers them in order and
+/// stops at an error, so that COMMIT never ran. Only a server can say so: without its answer, nobody knows
+/// how far it got.
+fn classify_until_commit(stopped: Stopped, commit: usize) -> StoreError {
+    if stopped.done < commit && stopped.error.as_database_error().is_some() {
+        classify(stopped.error)
+    } else {
+        classify_commit(stopped.error)
     }
 }
 

@@ -3,10 +3,9 @@
 //! sqlx has a pool, but it spends a round trip on each release; here a connection is kept if its last
 //! read succeeded, and thrown away if not, so that nothing has to be asked.
 
-use std::sync::{Mutex, PoisonError};
-
 use tokio::sync::Semaphore;
 
+use super::kept::Kept;
 use super::session::{Backend, Purpose, ResultSet, Session};
 use super::{Fault, StoreError};
 
@@ -14,7 +13,7 @@ type Results<B> = Vec<ResultSet<<<B as Backend>::Session as Session>::Row>>;
 
 /// Some connections, opened when they are needed.
 pub(super) struct Readers<B: Backend> {
-    idle: Mutex<Vec<B::Session>>,
+    kept: Kept<B::Session>,
     /// One permit a connection.
     permits: Semaphore,
 }
@@ -22,15 +21,15 @@ pub(super) struct Readers<B: Backend> {
 impl<B: Backend> Readers<B> {
     /// At most `most` connections, at least one.
     pub(super) fn new(most: usize) -> Self {
-        Self { idle: Mutex::new(Vec::new()), permits: Semaphore::new(most.max(1)) }
+        Self { kept: Kept::new(), permits: Semaphore::new(most.max(1)) }
     }
 
-    /// Runs `sql`, made with the clock of the moment, on one of the connections. On one that was idle and
+    /// Runs `sql`, made with the clock of the moment, on one of the connections. On one that was kept and
     /// turns out to be broken it is run again on a new one: reading twice does no harm.
     pub(super) async fn run(&self, backend: &B, sql: impl Fn() -> String + Send) -> Result<Results<B>, StoreError> {
         let closed = |_| StoreError::new(Fault::Disconnected, "the store is closed");
         let _permit = self.permits.acquire().await.map_err(closed)?;
-        if let Some(mut session) = self.take_idle() {
+        if let Some(mut session) = self.kept.take() {
             match session.run(sql()).await {
                 Err(error) if error.fault == Fault::Disconnected => {}
                 result => return self.finish(session, result),
@@ -44,19 +43,13 @@ impl<B: Backend> Readers<B> {
     /// Closes the idle connections, and lets nobody open new ones.
     pub(super) async fn close(&self) {
         self.permits.close();
-        while let Some(session) = self.take_idle() {
-            session.close().await;
-        }
+        self.kept.close().await;
     }
 
     fn finish(&self, session: B::Session, result: Result<Results<B>, StoreError>) -> Result<Results<B>, StoreError> {
         if result.is_ok() {
-            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+            self.kept.put_back(session);
         }
         result
-    }
-
-    fn take_idle(&self) -> Option<B::Session> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 }

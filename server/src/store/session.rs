@@ -42,6 +42,14 @@ pub(super) trait Session: Send + 'static {
     /// transaction is left.
     async fn commit_batch(&mut self, batch: BatchId, at: Timestamp, writes: Vec<Write>) -> Result<Written, StoreError>;
 
+    /// Runs `statements` and commits, in one packet where that can be. After an error other than an unknown
+    /// outcome nothing of the transaction is left.
+    async fn commit_with(&mut self, statements: Vec<String>) -> Result<Vec<ResultSet<Self::Row>>, StoreError>;
+
+    /// Runs `statements` as a transaction, in one packet where that can be: then no lock outlasts it, even
+    /// if this server vanishes in the middle. Errors as of `commit_with`.
+    async fn transact(&mut self, statements: Vec<String>) -> Result<Vec<ResultSet<Self::Row>>, StoreError>;
+
     /// Commits.
     async fn commit(&mut self) -> Result<(), StoreError>;
 
@@ -81,12 +89,14 @@ pub(super) trait Backend: Send + Sync + 'static {
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Batches: it must not keep its locks for long if this server vanishes.
+    /// Batches: it waits for locks no longer than a batch does.
     Batches,
     /// Single reads.
     Reads,
     /// Everything else that writes, and long reads.
     Desk,
+    /// Changes of the schema, which wait until those who read a table have finished.
+    Migration,
 }
 
 /// The result of one statement.

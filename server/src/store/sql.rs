@@ -4,10 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use sale::{Breach, Hold, HoldId, Key, Money, Order, OrderId, ProductId, Timestamp};
-use tokio::sync::Mutex;
-
+use super::kept::Kept;
 use super::readers::Readers;
 use super::rows::Reader;
 use super::session::{Backend, Cells, Purpose, Session, packet};
@@ -16,19 +13,25 @@ use super::{
     AuditReport, Description, NewProduct, Overdue, ProductReading, ReconcileMark, Refund, Sequence, Stock, Stocks,
     Store, StoreError, Writer, admin, audit, migrate, statements,
 };
+use async_trait::async_trait;
+use sale::{Breach, Hold, HoldId, Key, Money, Order, OrderId, ProductId, Timestamp};
+
+/// How long a kept connection may take to reserve ids, before a new one is tried: longer than a lock is
+/// waited for, and short enough that the caller's patience lasts for both.
+const RESERVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A store.
 pub(super) struct SqlStore<B: Backend> {
     backend: B,
     readers: Readers<B>,
-    /// The connection that ids were last reserved on: it is needed again soon.
-    ids: Mutex<Option<B::Session>>,
+    /// Connections that ids were reserved on: they are needed again soon.
+    ids: Kept<B::Session>,
 }
 
 impl<B: Backend> SqlStore<B> {
     /// With at most `readers` connections for reads.
     pub(super) fn new(backend: B, readers: usize) -> Self {
-        Self { backend, readers: Readers::new(readers), ids: Mutex::new(None) }
+        Self { backend, readers: Readers::new(readers), ids: Kept::new() }
     }
 
     /// Runs one read and reads its rows.
@@ -58,17 +61,16 @@ impl<B: Backend> Store for SqlStore<B> {
     }
 
     async fn reserve_ids(&self, sequence: Sequence, count: u64) -> Result<u64, StoreError> {
-        // One at a time: two of this process would only wait for each other in the database.
-        let mut kept = self.ids.lock().await;
-        if let Some(mut session) = kept.take()
-            && let Ok(first) = admin::reserve_ids(&mut session, sequence, count).await
-        {
-            *kept = Some(session);
-            return Ok(first);
+        if let Some(mut session) = self.ids.take() {
+            let reserving = admin::reserve_ids(&mut session, sequence, count);
+            if let Ok(Ok(first)) = tokio::time::timeout(RESERVE_TIMEOUT, reserving).await {
+                self.ids.put_back(session);
+                return Ok(first);
+            }
         }
         let mut session = self.desk().await?;
         let first = admin::reserve_ids(&mut session, sequence, count).await?;
-        *kept = Some(session);
+        self.ids.put_back(session);
         Ok(first)
     }
 
@@ -214,9 +216,7 @@ impl<B: Backend> Store for SqlStore<B> {
 
     async fn close(&self) {
         self.readers.close().await;
-        if let Some(session) = self.ids.lock().await.take() {
-            session.close().await;
-        }
+        self.ids.close().await;
     }
 }
 

@@ -109,7 +109,7 @@ impl Backend for Sqlite {
         match purpose {
             Purpose::Batches => self.open(BATCH_LOCK_WAIT, false).await,
             Purpose::Reads => self.open(DESK_LOCK_WAIT, true).await,
-            Purpose::Desk => self.open(DESK_LOCK_WAIT, false).await,
+            Purpose::Desk | Purpose::Migration => self.open(DESK_LOCK_WAIT, false).await,
         }
     }
 
@@ -239,6 +239,24 @@ impl Session for SqliteSession {
         let write = started.elapsed();
         self.commit().await?;
         Ok(Written { write, commit: started.elapsed().saturating_sub(write) })
+    }
+
+    async fn commit_with(&mut self, statements: Vec<String>) -> Result<Vec<ResultSet<SqliteRow>>, StoreError> {
+        match self.run(packet(statements)).await {
+            Ok(results) => {
+                self.commit().await?;
+                Ok(results)
+            }
+            Err(error) => {
+                drop(self.rollback().await);
+                Err(error)
+            }
+        }
+    }
+
+    async fn transact(&mut self, statements: Vec<String>) -> Result<Vec<ResultSet<SqliteRow>>, StoreError> {
+        self.begin_immediate().await?;
+        self.commit_with(statements).await
     }
 
     async fn commit(&mut self) -> Result<(), StoreError> {

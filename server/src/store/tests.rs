@@ -9,6 +9,7 @@ mod desk;
 mod loading;
 mod migrations;
 mod reads;
+mod silence;
 mod tls;
 mod writing;
 

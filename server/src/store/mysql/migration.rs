@@ -16,7 +16,7 @@ const LOCK_SECONDS: u32 = 60;
 const LOCK_NAME: &str = "CONCAT('holdfast.migrate.', LEFT(SHA2(DATABASE(), 256), 32))";
 
 pub(super) async fn begin(backend: &MySql) -> Result<MySqlSession, StoreError> {
-    let mut session = backend.connect(Purpose::Desk).await?;
+    let mut session = backend.connect(Purpose::Migration).await?;
     let results = match session.run(format!("SELECT GET_LOCK({LOCK_NAME}, {LOCK_SECONDS})")).await {
         Ok(results) => results,
         Err(error) if is_unsupported(&error) => {

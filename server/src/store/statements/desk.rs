@@ -16,14 +16,14 @@ const fn sequence_name(sequence: Sequence) -> &'static str {
     }
 }
 
-/// Locks a sequence and reads its next id.
-pub(in crate::store) fn lock_sequence(dialect: Dialect, sequence: Sequence) -> String {
-    format!("SELECT next_id FROM id_blocks WHERE name = '{}'{}", sequence_name(sequence), dialect.for_update())
-}
-
 /// Takes ids from a sequence.
 pub(in crate::store) fn take_ids(sequence: Sequence, count: u64) -> String {
     format!("UPDATE id_blocks SET next_id = next_id + {count} WHERE name = '{}'", sequence_name(sequence))
+}
+
+/// The first of the ids that the same transaction has just taken.
+pub(in crate::store) fn taken_ids(sequence: Sequence, count: u64) -> String {
+    format!("SELECT next_id - {count} FROM id_blocks WHERE name = '{}'", sequence_name(sequence))
 }
 
 /// A new product; the database gives it an id.
