@@ -83,16 +83,19 @@ pub(super) enum Part {
     Payments,
 }
 
-/// The statements that load what `needs` names, besides the products. Rows that are found by a key may
-/// belong to products that are not locked, so those are not locked either: that could go round in a circle.
+/// The statements that load what `needs` names, besides the products.
+///
+/// They lock nothing. The lock of the product's row is the lock of its holds and orders; a statement that
+/// is run once it is granted sees what was committed before, and the guards of the writes find out whoever
+/// changed a row without it. A locking read would also lock what it passes in an index on its way, which
+/// may be a row of the next product, and then two products would wait for each other.
 pub(super) fn load(dialect: Dialect, needs: &Needs) -> Vec<(Part, String)> {
-    let lock = dialect.for_update();
     let mut parts = Vec::new();
     if !needs.holds.is_empty() {
-        parts.push((Part::Holds, format!("{}{lock}", holds(dialect, needs.holds.iter().copied()))));
+        parts.push((Part::Holds, holds(dialect, needs.holds.iter().copied())));
     }
     if !needs.orders.is_empty() {
-        parts.push((Part::Orders, format!("{}{lock}", orders(dialect, needs.orders.iter().copied()))));
+        parts.push((Part::Orders, orders(dialect, needs.orders.iter().copied())));
     }
     if !needs.hold_keys.is_empty() {
         let keys = keys(&needs.hold_keys);
@@ -117,10 +120,9 @@ pub(super) fn load(dialect: Dialect, needs: &Needs) -> Vec<(Part, String)> {
 pub(super) fn due_holds(dialect: Dialect, product_id: ProductId, now: Timestamp, limit: u64) -> String {
     format!(
         "SELECT {HOLD_AND_ORDER} {} WHERE h.product_id = {product_id} AND h.status = 'active' \
-         AND h.expires_at <= {} ORDER BY h.expires_at LIMIT {limit}{}",
+         AND h.expires_at <= {} ORDER BY h.expires_at LIMIT {limit}",
         holds_with_orders(dialect, "holds_due"),
         now.0,
-        dialect.for_update()
     )
 }
 
@@ -136,10 +138,9 @@ pub(super) fn next_hold_deadline(product_id: ProductId, now: Timestamp) -> Strin
 pub(super) fn due_orders(dialect: Dialect, product_id: ProductId, now: Timestamp, limit: u64) -> String {
     format!(
         "SELECT {HOLD_AND_ORDER} {} WHERE o.product_id = {product_id} \
-         AND o.status = 'pending_payment' AND o.payment_deadline <= {} ORDER BY o.payment_deadline LIMIT {limit}{}",
+         AND o.status = 'pending_payment' AND o.payment_deadline <= {} ORDER BY o.payment_deadline LIMIT {limit}",
         orders_with_holds(dialect, "orders_due"),
         now.0,
-        dialect.for_update()
     )
 }
 

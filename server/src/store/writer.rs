@@ -1,4 +1,4 @@
-//! The transaction of a batch: lock and load, then write and commit.
+//! The transaction of a batch: lock the products and load, then write and commit.
 //!
 //! Two packets for nearly every batch: one that locks the products, reads the clock and loads what the
 //! commands name, and one that writes and commits. A third in between only where units are short or

@@ -15,6 +15,7 @@ on_both_databases!(
     an_expiry_takes_no_more_than_its_share,
     a_locked_product_is_not_waited_for_long,
     a_neighbours_rows_are_not_waited_for,
+    due_rows_of_the_next_product_are_not_waited_for,
     the_clock_is_read_after_the_lock,
 );
 
@@ -209,6 +210,38 @@ async fn a_neighbours_rows_are_not_waited_for(place: Place) {
     }
     for ((writer, ..), decision) in workers.iter_mut().zip(&decisions) {
         assert!(!decision.changes.changed_holds.is_empty() && !decision.changes.changed_orders.is_empty());
+        within(writer.commit(place.batch(), &decision.changes)).await.expect("it is committed");
+    }
+    assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
+}
+
+/// In the index the rows of the next product follow at once where the first has no others.
+async fn due_rows_of_the_next_product_are_not_waited_for(place: Place) {
+    if !place.is_mysql() {
+        return;
+    }
+    let mut workers = Vec::new();
+    for _ in 0..2 {
+        let product_id = place.product(9).await;
+        // Only due ones: an order's hold is no active one, and a product of its own has the next order.
+        let due = place.hold(product_id, 1, None).await;
+        place.make_due(&due, 1).await;
+        let ordered = place.product(9).await;
+        let overdue = place.order(&place.hold(ordered, 1, None).await, None).await;
+        place.make_overdue(&overdue, 1).await;
+        workers.push((place.writer().await, product_id, ordered));
+    }
+    // The later products first, so that the earlier ones come upon what those have locked.
+    let mut loaded = Vec::new();
+    for (writer, product_id, ordered) in workers.iter_mut().rev() {
+        let commands =
+            [Command::ExpireHolds { product_id: *product_id }, Command::CancelUnpaidOrders { product_id: *ordered }];
+        let needs = Needs::of([(*product_id, &commands[0]), (*ordered, &commands[1])]);
+        let state = within(writer.load(&needs)).await.expect("nobody is in the way").state;
+        loaded.push(sale::decide(state, &commands, &TERMS).expect("no invariant is broken"));
+    }
+    for ((writer, ..), decision) in workers.iter_mut().rev().zip(&loaded) {
+        assert_eq!((decision.changes.changed_holds.len(), decision.changes.changed_orders.len()), (2, 1));
         within(writer.commit(place.batch(), &decision.changes)).await.expect("it is committed");
     }
     assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
