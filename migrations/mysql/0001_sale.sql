@@ -121,9 +121,12 @@ CREATE TABLE IF NOT EXISTS movements (
     CONSTRAINT movements_counters CHECK (0 <= stock_reserved AND stock_reserved <= stock_available)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4 COLLATE = utf8mb4_bin;
 
--- One row a committed batch, so that an unknown outcome can be looked up (I7). Old ones are deleted.
+-- One row a batch, so that an unknown outcome can be looked up (I7). A batch's own transaction writes
+-- `committed`. Whoever looks and finds no row writes `abandoned`: of the two the primary key lets only the
+-- first in, so that a batch of which it was said that it was not committed never will be. Old rows are deleted.
 CREATE TABLE IF NOT EXISTS batches (
     id           BIGINT UNSIGNED NOT NULL,
+    outcome      ENUM('committed', 'abandoned') NOT NULL,
     committed_at BIGINT          NOT NULL,
     PRIMARY KEY (id),
     KEY batches_committed_at (committed_at)

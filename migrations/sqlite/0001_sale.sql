@@ -100,6 +100,7 @@ CREATE TABLE IF NOT EXISTS movements (
 
 CREATE TABLE IF NOT EXISTS batches (
     id           INTEGER PRIMARY KEY,
+    outcome      TEXT    NOT NULL CHECK (outcome IN ('committed', 'abandoned')),
     committed_at INTEGER NOT NULL
 ) STRICT;
 

@@ -46,8 +46,8 @@ pub enum Fault {
     /// The commit was sent and its answer never came: perhaps it happened.
     #[error("the outcome of the commit is unknown")]
     OutcomeUnknown,
-    /// A transaction with this batch id was committed before.
-    #[error("this batch was committed before")]
+    /// This batch id is used up: a transaction with it was committed before, or given up for lost.
+    #[error("this batch was committed before, or given up for lost")]
     BatchExists,
     /// It would fail the same way again: a constraint, a value out of range, a broken statement.
     #[error("the database refused it")]

@@ -85,7 +85,7 @@ pub fn sqlite_path(url: &str) -> Result<Option<PathBuf>, StoreError> {
     sqlite::path_of(url)
 }
 
-/// Names one transaction of the engine; the row of this id says that it was committed.
+/// Names one transaction of the engine; the row of this id says whether it was committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BatchId(pub u64);
 
@@ -106,8 +106,8 @@ pub trait Writer: Send {
     /// Writes `changes` and the row of `batch`, and commits.
     ///
     /// # Errors
-    /// [`Fault::OutcomeUnknown`] if the commit may have happened; [`Fault::BatchExists`] if a
-    /// transaction with this id was committed before; any other: nothing was written.
+    /// [`Fault::OutcomeUnknown`] if the commit may have happened; [`Fault::BatchExists`] if this id is used up:
+    /// a transaction with it was committed before, or was given up for lost; any other: nothing was written.
     async fn commit(&mut self, batch: BatchId, changes: &Changes) -> Result<Written, StoreError>;
 
     /// Ends the transaction without a change.
@@ -116,12 +116,16 @@ pub trait Writer: Send {
     /// If the connection broke; nothing was changed in that case either.
     async fn rollback(&mut self) -> Result<(), StoreError>;
 
-    /// Resolves an unknown outcome: locks `products` (which waits for the transaction in doubt to end),
-    /// looks for the row of `batch`, and, if it is there, changes that row and commits, so that what was seen
-    /// is durable. `true`: it was committed. `false`: it was not, and never will be.
+    /// Resolves an unknown outcome: looks for the row of `batch`, and, if there is none, writes one that keeps
+    /// the transaction in doubt from being committed later, whoever still has it (another node of a
+    /// cluster, a proxy that repeats it). Either way a commit of our own makes durable what is answered.
+    ///
+    /// `true`: it was committed. `false`: it was not, and never will be; its id is used up. No lock of a
+    /// product is waited for: whoever else keeps one of `products` locked stands in nobody's way.
     ///
     /// # Errors
-    /// If that could not be found out; ask again.
+    /// If that could not be found out; ask again. [`Fault::Retry`] while the transaction in doubt is being
+    /// committed.
     async fn was_committed(&mut self, batch: BatchId, products: &[ProductId]) -> Result<bool, StoreError>;
 
     /// A round trip that keeps an idle connection open.

@@ -22,9 +22,9 @@ use self::classify::{classify, classify_commit};
 use super::dialect::Dialect;
 use super::error::Misconfigured;
 use super::rows::Reader;
-use super::session::{Backend, Begun, Cells, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
+use super::session::{Backend, BatchRow, Begun, Cells, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
 use super::statements::batch::batch_row;
-use super::{BatchId, Fault, StoreError, Written};
+use super::{Fault, StoreError, Written};
 
 /// How long a new connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -256,9 +256,9 @@ impl Session for MySqlSession {
         Reader::new(row).timestamp()
     }
 
-    async fn commit_batch(&mut self, batch: BatchId, at: Timestamp, writes: Vec<Write>) -> Result<Written, StoreError> {
+    async fn commit_batch(&mut self, row: BatchRow, writes: Vec<Write>) -> Result<Written, StoreError> {
         let started = Instant::now();
-        let (statements, guard) = guarded(batch, at, writes);
+        let (statements, guard) = guarded(row, writes);
         let commit = statements.len() - 1;
         match self.send(packet(&statements)).await {
             Ok(_) => {
@@ -332,8 +332,8 @@ fn clock_missing() -> StoreError {
 /// UPDATEs found. If that is not what it must be it sets a column to NULL that cannot be NULL, which
 /// strict mode refuses: the packet stops there, before COMMIT. It names the batch's own row, which
 /// nobody else has locked.
-fn guarded(batch: BatchId, at: Timestamp, writes: Vec<Write>) -> (Vec<String>, Option<usize>) {
-    let mut statements = vec![batch_row(batch, at)];
+fn guarded(row: BatchRow, writes: Vec<Write>) -> (Vec<String>, Option<usize>) {
+    let mut statements = vec![batch_row(row)];
     let mut must_match = None;
     for Write { sql, must_match: rows } in writes {
         statements.push(sql);
@@ -347,7 +347,7 @@ fn guarded(batch: BatchId, at: Timestamp, writes: Vec<Write>) -> (Vec<String>, O
     let guard = must_match.map(|rows| {
         statements.push(format!(
             "UPDATE batches SET committed_at = IF(@matched = {rows}, committed_at, NULL) WHERE id = {}",
-            batch.0
+            row.batch.0
         ));
         statements.len() - 1
     });

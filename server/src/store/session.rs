@@ -13,6 +13,7 @@ use sale::Timestamp;
 use sqlx::{ColumnIndex, Decode, Either, Row};
 
 use super::dialect::Dialect;
+use super::statements::batch::BatchOutcome;
 use super::{BatchId, StoreError, Written};
 
 /// A connection.
@@ -37,10 +38,10 @@ pub(super) trait Session: Send + 'static {
     /// Begins a transaction that only reads, all of it at one moment, and says which.
     async fn begin_snapshot(&mut self) -> Result<Timestamp, StoreError>;
 
-    /// Writes the row that says that `batch` was committed, then `writes`, and commits, if every write
-    /// found as many rows as it must. After an error other than an unknown outcome nothing of the
-    /// transaction is left.
-    async fn commit_batch(&mut self, batch: BatchId, at: Timestamp, writes: Vec<Write>) -> Result<Written, StoreError>;
+    /// Writes `row`, a batch's own, then `writes`, and commits, if every write found as many rows as it must.
+    /// [`BatchExists`](super::Fault::BatchExists) if the batch has a row. After an error other than an unknown outcome nothing of
+    /// the transaction is left.
+    async fn commit_batch(&mut self, row: BatchRow, writes: Vec<Write>) -> Result<Written, StoreError>;
 
     /// Runs `statements` and commits, in one packet where that can be. After an error other than an unknown
     /// outcome nothing of the transaction is left.
@@ -122,6 +123,17 @@ pub(super) struct Begun<R> {
     pub(super) rest: Vec<ResultSet<R>>,
     /// How long the lock took.
     pub(super) lock_wait: Duration,
+}
+
+/// The row of a batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchRow {
+    /// Which batch.
+    pub(super) batch: BatchId,
+    /// What became of it.
+    pub(super) outcome: BatchOutcome,
+    /// When.
+    pub(super) at: Timestamp,
 }
 
 /// A statement that writes.

@@ -21,9 +21,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use self::classify::{classify, classify_batch_row, classify_commit, classify_connect};
 use super::dialect::Dialect;
 use super::error::{GUARD, Misconfigured};
-use super::session::{Backend, Begun, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
+use super::session::{Backend, BatchRow, Begun, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
 use super::statements::batch::batch_row;
-use super::{BatchId, Conflict, Fault, StoreError, Written};
+use super::{Conflict, Fault, StoreError, Written};
 
 /// How long to wait for another process that writes to the file: as for a locked row in MySQL.
 const BATCH_LOCK_WAIT: Duration = Duration::from_secs(1);
@@ -176,10 +176,10 @@ impl SqliteSession {
         Ok(())
     }
 
-    async fn write(&mut self, batch: BatchId, at: Timestamp, writes: Vec<Write>) -> Result<(), StoreError> {
+    async fn write(&mut self, row: BatchRow, writes: Vec<Write>) -> Result<(), StoreError> {
         let (sql, must_match): (Vec<String>, Vec<Option<u64>>) =
             writes.into_iter().map(|write| (write.sql, write.must_match)).unzip();
-        let sql = packet([batch_row(batch, at)].into_iter().chain(sql));
+        let sql = packet([batch_row(row)].into_iter().chain(sql));
         let results = self.send(sql).await.map_err(|stopped| match stopped.done {
             0 => classify_batch_row(stopped.error),
             _ => classify(stopped.error),
@@ -230,9 +230,9 @@ impl Session for SqliteSession {
         Ok(clock())
     }
 
-    async fn commit_batch(&mut self, batch: BatchId, at: Timestamp, writes: Vec<Write>) -> Result<Written, StoreError> {
+    async fn commit_batch(&mut self, row: BatchRow, writes: Vec<Write>) -> Result<Written, StoreError> {
         let started = Instant::now();
-        if let Err(error) = self.write(batch, at, writes).await {
+        if let Err(error) = self.write(row, writes).await {
             drop(self.rollback().await);
             return Err(error);
         }

@@ -128,7 +128,8 @@ impl Place {
                 let sql = "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p \
                      ON p.id = t.trx_mysql_thread_id WHERE t.trx_state = 'LOCK WAIT' AND p.db = DATABASE()";
                 let mut by_hand = self.by_hand().await;
-                until(async || by_hand.number(sql).await > 0).await;
+                // The server renews this table only for those who have not read it for 100 ms.
+                until_seen_each(Duration::from_millis(120), async || by_hand.number(sql).await > 0).await;
             }
             // Who waits for a file tells nobody.
             Kind::Sqlite => tokio::task::yield_now().await,
@@ -239,10 +240,14 @@ impl ByHand {
 }
 
 /// Waits until `reached`, and fails if it never is.
-async fn until(mut reached: impl AsyncFnMut() -> bool) {
+async fn until(reached: impl AsyncFnMut() -> bool) {
+    until_seen_each(Duration::from_millis(5), reached).await;
+}
+
+async fn until_seen_each(interval: Duration, mut reached: impl AsyncFnMut() -> bool) {
     let waited = async {
         while !reached().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(interval).await;
         }
     };
     within(waited).await;

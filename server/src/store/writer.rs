@@ -4,7 +4,6 @@
 //! commands name, and one that writes and commits. A third in between only where units are short or
 //! a command asks for due rows, since which rows are due depends on the clock.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -15,9 +14,10 @@ use sale::{
 
 use super::dialect::Dialect;
 use super::rows::Reader;
-use super::session::{Begun, Cells, ResultSet, Session, packet};
-use super::statements::{self, Part, batch};
-use super::{BatchId, Loaded, StoreError, Writer, Written};
+use super::session::{BatchRow, Begun, Cells, ResultSet, Session, packet};
+use super::statements::batch::{self, BatchOutcome};
+use super::statements::{self, Part, desk};
+use super::{BatchId, Fault, Loaded, StoreError, Writer, Written};
 
 /// A worker's connection.
 pub(super) struct BatchWriter<S> {
@@ -39,6 +39,29 @@ impl<S: Session> BatchWriter<S> {
             drop(self.session.rollback().await);
         }
         result
+    }
+
+    /// What the row of `batch` says, if there is one. What was only seen need not last: another transaction's
+    /// commit can be seen before it is on the disk. So the row is written once more, with a commit of our own.
+    async fn found_outcome(&mut self, batch: BatchId) -> Result<Option<BatchOutcome>, StoreError> {
+        let results = self.session.run(batch::find_batch(batch)).await?;
+        let Some(row) = results.iter().find_map(|result| result.rows.first()) else { return Ok(None) };
+        let outcome = Reader::new(row).word()?;
+        self.session.transact(vec![batch::touch_batch(batch)]).await?;
+        Ok(Some(outcome))
+    }
+
+    /// Makes sure that `batch` is never committed, unless it was: its row has one primary key, and either its
+    /// own transaction writes it or this one. If that transaction wrote it and has not ended, this waits.
+    async fn abandon(&mut self, batch: BatchId) -> Result<BatchOutcome, StoreError> {
+        let at = self.session.begin(desk::NOTHING.to_owned(), Vec::new()).await?.now;
+        let row = BatchRow { batch, outcome: BatchOutcome::Abandoned, at };
+        match self.session.commit_batch(row, Vec::new()).await {
+            Ok(_) => Ok(BatchOutcome::Abandoned),
+            // It was written since we looked.
+            Err(error) if error.fault == Fault::BatchExists => self.found_outcome(batch).await?.ok_or(error),
+            Err(error) => Err(error),
+        }
     }
 
     /// Loads due rows: of products that lack units, and of those that a command wants to expire or cancel.
@@ -74,25 +97,22 @@ impl<S: Session> Writer for BatchWriter<S> {
 
     async fn commit(&mut self, batch: BatchId, changes: &Changes) -> Result<Written, StoreError> {
         let writes = batch::writes(S::DIALECT, changes);
-        self.session.commit_batch(batch, self.now, writes).await
+        let row = BatchRow { batch, outcome: BatchOutcome::Committed, at: self.now };
+        self.session.commit_batch(row, writes).await
     }
 
     async fn rollback(&mut self) -> Result<(), StoreError> {
         self.session.rollback().await
     }
 
-    async fn was_committed(&mut self, batch: BatchId, products: &[ProductId]) -> Result<bool, StoreError> {
-        let ids: BTreeSet<ProductId> = products.iter().copied().collect();
-        let lock = statements::lock_products(S::DIALECT, ids);
-        let begun = self.session.begin(lock, vec![batch::find_batch(batch)]).await?;
-        if begun.rest.iter().all(|result| result.rows.is_empty()) {
-            self.session.rollback().await?;
-            return Ok(false);
-        }
-        let touched = self.session.run(batch::touch_batch(batch)).await.map(drop);
-        self.ended(touched).await?;
-        self.session.commit().await?;
-        Ok(true)
+    async fn was_committed(&mut self, batch: BatchId, _products: &[ProductId]) -> Result<bool, StoreError> {
+        // A load whose caller lost patience may have left a transaction open.
+        self.session.rollback().await?;
+        let outcome = match self.found_outcome(batch).await? {
+            Some(outcome) => outcome,
+            None => self.abandon(batch).await?,
+        };
+        Ok(outcome == BatchOutcome::Committed)
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {

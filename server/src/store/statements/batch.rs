@@ -14,19 +14,33 @@ use sale::{
 use super::super::BatchId;
 use super::super::dialect::{Bytes, Dialect, Nullable, list};
 use super::super::rows::Word;
-use super::super::session::Write;
+use super::super::session::{BatchRow, Write};
 
 /// How many products one UPDATE writes: many rows a statement, but no long search through its cases.
 const PRODUCTS_PER_UPDATE: usize = 32;
 
-/// The row that says that a batch was committed.
-pub(in crate::store) fn batch_row(batch: BatchId, at: Timestamp) -> String {
-    format!("INSERT INTO batches (id, committed_at) VALUES ({}, {})", batch.0, at.0)
+/// What became of a batch, once and for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum BatchOutcome {
+    /// Its transaction was committed.
+    Committed,
+    /// It was not, and the row keeps it from ever being.
+    Abandoned,
+}
+
+impl Word for BatchOutcome {
+    const WORDS: &'static [(Self, &'static str)] = &[(Self::Committed, "committed"), (Self::Abandoned, "abandoned")];
+}
+
+/// The row that says what became of a batch.
+pub(in crate::store) fn batch_row(row: BatchRow) -> String {
+    let BatchRow { batch, outcome, at } = row;
+    format!("INSERT INTO batches (id, outcome, committed_at) VALUES ({}, {}, {})", batch.0, outcome.literal(), at.0)
 }
 
 /// Looks for the row of a batch.
 pub(in crate::store) fn find_batch(batch: BatchId) -> String {
-    format!("SELECT id FROM batches WHERE id = {}", batch.0)
+    format!("SELECT outcome FROM batches WHERE id = {}", batch.0)
 }
 
 /// Rewrites the row of a batch. The value must change: of an UPDATE that changes nothing the database

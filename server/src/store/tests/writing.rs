@@ -18,6 +18,10 @@ on_both_databases!(
     a_rolled_back_batch_leaves_nothing,
     a_dropped_transaction_is_not_committed_by_the_next,
     an_unknown_outcome_is_looked_up,
+    a_batch_given_up_for_lost_is_never_committed,
+    a_commit_that_is_under_way_is_waited_for,
+    a_batch_that_ends_while_it_is_looked_up_is_found,
+    a_strangers_lock_does_not_hold_up_the_answer,
     many_products_in_one_batch,
 );
 
@@ -134,7 +138,7 @@ async fn dump(place: &Place) -> Vec<i64> {
         "SELECT COUNT(*) FROM movements",
         "SELECT COUNT(*) FROM holds WHERE status = 'active'",
         "SELECT COUNT(*) FROM orders",
-        "SELECT COUNT(*) FROM batches",
+        "SELECT COUNT(*) FROM batches WHERE outcome = 'committed'",
     ] {
         sums.push(by_hand.number(sql).await);
     }
@@ -246,14 +250,91 @@ async fn an_unknown_outcome_is_looked_up(place: Place) {
     assert!(writer.was_committed(committed, &[product_id]).await.expect("known"));
     let after = place.by_hand().await.number("SELECT MAX(committed_at) FROM batches").await;
     assert!(after > before, "looking it up writes, so that what was seen is durable");
-    assert!(!writer.was_committed(lost, &[product_id]).await.expect("known"));
-    // The one in doubt still holds its lock: nobody can say yet.
-    writer.load(&needs_of(product_id)).await.expect("the product is locked");
+    for _ in 0..2 {
+        assert!(!writer.was_committed(lost, &[product_id]).await.expect("known"));
+        assert!(writer.was_committed(committed, &[product_id]).await.expect("known"));
+    }
+}
+
+async fn a_batch_given_up_for_lost_is_never_committed(place: Place) {
+    let product_id = place.product(10).await;
+    let lost = place.batch();
     let mut resolver = place.another_store().await.writer().await.expect("the database answers");
-    let unknown = within(resolver.was_committed(lost, &[product_id])).await;
-    assert_eq!(fault(unknown), Some(Fault::Retry(Conflict::LockTimeout)));
-    writer.rollback().await.expect("the lock is given back");
     assert!(!resolver.was_committed(lost, &[product_id]).await.expect("known"));
+    // Its transaction was only late.
+    let mut writer = place.writer().await;
+    let commands = [super::place(HoldId(1), product_id, 1, None)];
+    let decision = place.decide(writer.as_mut(), product_id, &commands).await;
+    assert_eq!(fault(writer.commit(lost, &decision.changes).await), Some(Fault::BatchExists));
+    assert!(!resolver.was_committed(lost, &[product_id]).await.expect("known"), "the answer stays");
+    let mut by_hand = place.by_hand().await;
+    assert_eq!(by_hand.number("SELECT COUNT(*) FROM holds").await, 0);
+    // Under another id the same is written.
+    let decision = place.decide(writer.as_mut(), product_id, &commands).await;
+    let again = place.batch();
+    writer.commit(again, &decision.changes).await.expect("it is committed");
+    assert!(resolver.was_committed(again, &[product_id]).await.expect("known"));
+}
+
+/// A transaction that wrote its row and has not ended: nobody can say yet.
+async fn a_commit_that_is_under_way_is_waited_for(place: Place) {
+    let product_id = place.product(10).await;
+    let mut resolver = place.writer().await;
+    for (end, is_committed) in [("ROLLBACK", false), ("COMMIT", true)] {
+        let batch = place.batch();
+        let mut in_doubt = place.by_hand().await;
+        let row = format!("INSERT INTO batches (id, outcome, committed_at) VALUES ({}, 'committed', 1)", batch.0);
+        in_doubt.run(&format!("BEGIN; {row}")).await.expect("its row is written");
+        let unknown = within(resolver.was_committed(batch, &[product_id])).await;
+        assert_eq!(fault(unknown), Some(Fault::Retry(Conflict::LockTimeout)));
+        in_doubt.run(end).await.expect("it ends");
+        assert_eq!(resolver.was_committed(batch, &[product_id]).await.expect("known"), is_committed);
+    }
+}
+
+async fn a_batch_that_ends_while_it_is_looked_up_is_found(place: Place) {
+    if !place.is_mysql() {
+        // Who waits for a file tells nobody, so that the moment cannot be hit.
+        return;
+    }
+    let product_id = place.product(10).await;
+    let batch = place.batch();
+    let mut in_doubt = place.by_hand().await;
+    let row = format!("INSERT INTO batches (id, outcome, committed_at) VALUES ({}, 'committed', 1)", batch.0);
+    in_doubt.run(&format!("BEGIN; {row}")).await.expect("its row is written");
+    let mut resolver = place.writer().await;
+    let looking = tokio::spawn(async move { (within(resolver.was_committed(batch, &[product_id])).await, resolver) });
+    place.wait_until_somebody_waits().await;
+    in_doubt.run("COMMIT").await.expect("it ends");
+    let (answer, mut resolver) = looking.await.expect("no panic");
+    match answer {
+        Ok(committed) => assert!(committed),
+        // It had to wait for too long, and asks again.
+        Err(error) => {
+            assert_eq!(error.fault, Fault::Retry(Conflict::LockTimeout));
+            assert!(resolver.was_committed(batch, &[product_id]).await.expect("known"));
+        }
+    }
+}
+
+/// A batch of many products is not held up by whoever keeps one of them locked.
+async fn a_strangers_lock_does_not_hold_up_the_answer(place: Place) {
+    if !place.is_mysql() {
+        // SQLite has one writer at a time.
+        return;
+    }
+    let products = [place.product(10).await, place.product(10).await];
+    let committed = place.batch();
+    let mut writer = place.writer().await;
+    writer.load(&needs_of(products[0])).await.expect("the product is locked");
+    writer.commit(committed, &Changes::default()).await.expect("it is committed");
+    let mut stranger = place.another_store().await.writer().await.expect("the database answers");
+    let mut needs = needs_of(products[0]);
+    needs.products.insert(products[1], 0);
+    stranger.load(&needs).await.expect("both are locked");
+    assert!(within(writer.was_committed(committed, &products)).await.expect("known"));
+    assert!(!within(writer.was_committed(place.batch(), &products)).await.expect("known"));
+    stranger.rollback().await.expect("the locks are given back");
 }
 
 async fn many_products_in_one_batch(place: Place) {
@@ -288,4 +369,5 @@ fn every_word_is_read_back() {
     read_back::<PaymentStatus>();
     read_back::<PaymentEffect>();
     read_back::<MovementKind>();
+    read_back::<crate::store::statements::batch::BatchOutcome>();
 }
