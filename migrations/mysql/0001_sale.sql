@@ -8,6 +8,8 @@
 -- is also kept by unsigned columns and unique keys.
 
 -- One row a product. Its lock is the lock of everything that happens to the product.
+-- accepted_breaches are the invariants, such as 'I2,I6', in spite of which an operator forced it on sale:
+-- the reconciler does not suspend it for those again. The next suspension and a clean audit forget them.
 -- available_stock cannot be negative: in strict mode an unsigned column refuses it (I1). The casts are
 -- there because the result of an unsigned subtraction depends on sql_mode, which MariaDB does not take.
 CREATE TABLE IF NOT EXISTS products (
@@ -17,6 +19,7 @@ CREATE TABLE IF NOT EXISTS products (
     price_minor      BIGINT UNSIGNED NOT NULL,
     status           ENUM('on_sale', 'suspended') NOT NULL,
     suspended_reason VARCHAR(1000)   NULL,
+    accepted_breaches VARCHAR(100)   NULL,
     stock_available  BIGINT UNSIGNED NOT NULL,
     stock_reserved   BIGINT UNSIGNED NOT NULL,
     available_stock  BIGINT UNSIGNED GENERATED ALWAYS AS

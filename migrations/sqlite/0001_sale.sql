@@ -13,6 +13,7 @@ CREATE TABLE IF NOT EXISTS products (
     price_minor      INTEGER NOT NULL CHECK (price_minor >= 0),
     status           TEXT    NOT NULL CHECK (status IN ('on_sale', 'suspended')),
     suspended_reason TEXT    NULL,
+    accepted_breaches TEXT   NULL,
     stock_available  INTEGER NOT NULL CHECK (stock_available >= 0),
     stock_reserved   INTEGER NOT NULL CHECK (stock_reserved >= 0),
     available_stock  INTEGER GENERATED ALWAYS AS (stock_available - stock_reserved) STORED,

@@ -14,9 +14,15 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::INCONSISTENT;
-use crate::store::{ReconcileMark, Store, StoreError};
+use crate::store::{Fault, Quarantine, ReconcileMark, Store, StoreError};
 use crate::telemetry::labels::Round;
 use crate::telemetry::{EngineMetrics, Metrics, ReconcilerMetrics};
+
+/// How long the check of all that changed may take.
+const CHECK_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long the look at one suspect may take.
+const QUARANTINE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running reconciler.
 pub struct Reconciler {
@@ -100,36 +106,49 @@ impl Rounds {
     }
 
     /// One round: looks on one snapshot, then confirms each suspect under its lock. Returns how many
-    /// breaches were confirmed; they are told at once, since the next suspect may end the round.
+    /// breaches were confirmed. A suspect that could not be looked at, such as one that somebody keeps locked,
+    /// stays one and fails the round, but the others are looked at.
     async fn look(&mut self) -> Result<usize, StoreError> {
-        let suspects = self.store.suspects(&mut self.mark).await?;
+        let suspects = in_time(CHECK_TIMEOUT, self.store.suspects(&mut self.mark)).await?;
         let suspended_products = i64::try_from(self.mark.suspended).unwrap_or(i64::MAX);
         self.metrics.suspended_products.set(suspended_products);
         self.suspects.extend(suspects.into_iter().map(|breach| breach.product_id));
         let mut confirmed = 0;
-        while let Some(product_id) = self.suspects.first().copied() {
-            let breaches = self.store.quarantine(product_id, INCONSISTENT).await?;
+        let mut failed = None;
+        for product_id in self.suspects.clone() {
+            let looked = in_time(QUARANTINE_TIMEOUT, self.store.quarantine(product_id, INCONSISTENT)).await;
+            let Quarantine { breaches, suspended } = match looked {
+                Ok(quarantine) => quarantine,
+                Err(error) => {
+                    tracing::warn!(product_id = product_id.0, error = %error.source, "a suspect product could not be looked at");
+                    failed = Some(error);
+                    continue;
+                }
+            };
             self.suspects.remove(&product_id);
             let still = |invariant| breaches.iter().any(|breach| breach.invariant == invariant);
             self.found.retain(|(id, invariant)| *id != product_id || still(*invariant));
             for breach in &breaches {
-                self.report(breach);
+                self.report(breach, suspended);
             }
             confirmed += breaches.len();
         }
-        Ok(confirmed)
+        failed.map_or(Ok(confirmed), Err)
     }
 
-    fn report(&mut self, breach: &Breach) {
+    /// Tells of a breach, as an error if it is new, or if its product was on sale until now.
+    fn report(&mut self, breach: &Breach, suspended: bool) {
         let (product_id, invariant) = (breach.product_id, breach.invariant);
-        if self.found.insert((product_id, invariant)) {
+        let is_new = self.found.insert((product_id, invariant));
+        if is_new || suspended {
             self.engine.inconsistencies.of(invariant.into()).inc();
             tracing::error!(
                 product_id = product_id.0,
                 invariant = invariant.code(),
                 rule = invariant.rule(),
                 detail = breach.detail,
-                "a product breaks an invariant and is suspended"
+                "a product breaks an invariant{}",
+                if suspended { " and is suspended" } else { "; it was suspended before" }
             );
         } else {
             tracing::warn!(
@@ -142,53 +161,146 @@ impl Rounds {
     }
 }
 
+/// Waits for an answer of the store, but not for ever: a connection can fall silent.
+async fn in_time<T>(limit: Duration, answer: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_| StoreError::new(Fault::Disconnected, "the database did not answer in time");
+    tokio::time::timeout(limit, answer).await.map_err(late)?
+}
+
 #[cfg(test)]
 mod tests {
+    use holdfast_loadtest::rig::database::{Kind, Session, TestDatabase};
     use sale::{Money, ProductStatus};
-    use sqlx::{ConnectOptions, Connection};
 
     use super::*;
     use crate::store::{self, NewProduct, OpenOptions};
     use crate::telemetry::labels::BrokenInvariant;
 
-    #[tokio::test]
-    async fn a_product_that_breaks_an_invariant_is_told_of_and_suspended() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("sale.db");
-        let url = format!("sqlite:{}", path.display());
-        let store = store::open(&url, &OpenOptions::default()).await.expect("a URL");
-        store.migrate().await.expect("migrated");
-        let product = NewProduct { name: "Lamp".to_owned(), description: String::new(), price: Money(1), stock: 10 };
-        let good = store.create_product(&product).await.expect("made");
-        let bad = store.create_product(&product).await.expect("made");
+    /// A database with products of ten units, and the rounds of a reconciler on it.
+    struct Bench {
+        store: Arc<dyn Store>,
+        metrics: Metrics,
+        rounds: Rounds,
+        by_hand: Session,
+        database: TestDatabase,
+    }
 
-        let metrics = Metrics::new();
-        let mut rounds = Rounds::new(Arc::clone(&store), &metrics);
-        rounds.run().await;
-        assert_eq!(metrics.reconciler.rounds.of(Round::Clean).get(), 1);
-        assert!(metrics.reconciler.last_success.get() > 0.0);
+    impl Bench {
+        async fn new(kind: Kind, products: u64) -> Self {
+            let database = TestDatabase::create(kind).await.expect("a database");
+            let store = store::open(database.url(), &OpenOptions::default()).await.expect("a URL");
+            store.migrate().await.expect("migrated");
+            for id in 1..=products {
+                let product =
+                    NewProduct { name: "Lamp".to_owned(), description: String::new(), price: Money(1), stock: 10 };
+                assert_eq!(store.create_product(&product).await.expect("made"), ProductId(id));
+            }
+            let metrics = Metrics::new();
+            let rounds = Rounds::new(Arc::clone(&store), &metrics);
+            let by_hand = database.session().await.expect("the database answers");
+            Self { store, metrics, rounds, by_hand, database }
+        }
 
-        // A hand in the database: units are reserved that no hold keeps.
-        let mut hand = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).connect().await.expect("connected");
-        sqlx::query("UPDATE products SET stock_reserved = 3, updated_at = updated_at + 1 WHERE id = 2")
-            .execute(&mut hand)
-            .await
-            .expect("updated");
-        hand.close().await.expect("closed");
-        rounds.run().await;
-        assert_eq!(metrics.reconciler.rounds.of(Round::Breach).get(), 1);
-        assert_eq!(metrics.engine.inconsistencies.of(Invariant::ReservedIsHeld.into()).get(), 1);
-        assert_eq!(metrics.engine.inconsistencies.of(BrokenInvariant::CountersInRange).get(), 0);
-        let shown = store.list_products(ProductId(0), 10, true).await.expect("read");
-        let statuses: Vec<_> = shown.into_iter().map(|product| (product.id, product.stock.status)).collect();
-        let suspended = ProductStatus::Suspended { reason: INCONSISTENT.to_owned() };
-        assert_eq!(statuses, [(good, ProductStatus::OnSale), (bad, suspended)]);
+        /// A hand in the database: as many units are reserved, and no hold keeps them.
+        async fn reserve(&mut self, id: u64, units: u64) {
+            let sql =
+                format!("UPDATE products SET stock_reserved = {units}, updated_at = updated_at + 1 WHERE id = {id}");
+            self.by_hand.execute(&sql).await.expect("updated");
+        }
+
+        async fn on_sale(&self) -> Vec<u64> {
+            let shown = self.store.list_products(ProductId(0), 10, true).await.expect("read");
+            let is_on_sale = |status: &ProductStatus| match status {
+                ProductStatus::OnSale => true,
+                ProductStatus::Suspended { reason } => {
+                    assert_eq!(reason, INCONSISTENT);
+                    false
+                }
+            };
+            shown.into_iter().filter(|product| is_on_sale(&product.stock.status)).map(|product| product.id.0).collect()
+        }
+
+        fn rounds_of(&self, round: Round) -> u64 {
+            self.metrics.reconciler.rounds.of(round).get()
+        }
+    }
+
+    async fn a_broken_product_is_told_of_and_suspended(kind: Kind) {
+        let mut bench = Bench::new(kind, 2).await;
+        bench.rounds.run().await;
+        assert_eq!(bench.rounds_of(Round::Clean), 1);
+        assert!(bench.metrics.reconciler.last_success.get() > 0.0);
+
+        bench.reserve(2, 3).await;
+        bench.rounds.run().await;
+        assert_eq!(bench.rounds_of(Round::Breach), 1);
+        let inconsistencies = |invariant| bench.metrics.engine.inconsistencies.of(invariant).get();
+        assert_eq!(inconsistencies(BrokenInvariant::ReservedIsHeld), 1);
+        assert_eq!(inconsistencies(BrokenInvariant::CountersInRange), 0);
+        assert_eq!(bench.on_sale().await, [1]);
 
         // It is counted once, and as suspended from then on.
-        rounds.run().await;
-        assert_eq!(metrics.engine.inconsistencies.of(BrokenInvariant::ReservedIsHeld).get(), 1);
-        assert_eq!(metrics.reconciler.suspended_products.get(), 1);
-        store.close().await;
+        bench.rounds.run().await;
+        assert_eq!(bench.metrics.engine.inconsistencies.of(BrokenInvariant::ReservedIsHeld).get(), 1);
+        assert_eq!(bench.metrics.reconciler.suspended_products.get(), 1);
+    }
+
+    async fn a_forced_product_stays_on_sale_until_it_breaks_something_else(kind: Kind) {
+        let mut bench = Bench::new(kind, 1).await;
+        let ledger = "UPDATE movements SET stock_available = 9; UPDATE products SET updated_at = updated_at + 1";
+        bench.by_hand.execute(ledger).await.expect("updated");
+        bench.rounds.run().await;
+        assert_eq!(bench.on_sale().await, [] as [u64; 0]);
+        bench.store.accept_breaches(ProductId(1), true).await.expect("accepted");
+        let resumed = "UPDATE products SET status = 'on_sale', suspended_reason = NULL, updated_at = updated_at + 1";
+        bench.by_hand.execute(resumed).await.expect("resumed");
+        for _ in 0..2 {
+            bench.rounds.run().await;
+            assert_eq!(bench.on_sale().await, [1]);
+        }
+        let inconsistencies = |bench: &Bench, invariant| bench.metrics.engine.inconsistencies.of(invariant).get();
+        assert_eq!(inconsistencies(&bench, BrokenInvariant::LedgerChained), 1);
+        bench.reserve(1, 3).await;
+        bench.rounds.run().await;
+        assert_eq!(bench.on_sale().await, [] as [u64; 0]);
+        assert_eq!(inconsistencies(&bench, BrokenInvariant::ReservedIsHeld), 1);
+    }
+
+    /// Not on SQLite, where only the file as a whole can be locked.
+    #[tokio::test]
+    async fn a_locked_suspect_does_not_keep_the_others() {
+        let mut bench = Bench::new(Kind::MariaDb, 3).await;
+        for id in 1..=3 {
+            bench.reserve(id, 3).await;
+        }
+        let mut stranger = bench.database.session().await.expect("the database answers");
+        let lock = "START TRANSACTION; SELECT id FROM products WHERE id = 1 FOR UPDATE";
+        stranger.execute(lock).await.expect("locked");
+        bench.rounds.run().await;
+        assert_eq!((bench.rounds_of(Round::Failed), bench.on_sale().await), (1, vec![1]));
+        stranger.execute("ROLLBACK").await.expect("the lock is given back");
+        bench.rounds.run().await;
+        assert_eq!((bench.rounds_of(Round::Breach), bench.on_sale().await), (1, vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_broken_product_is_told_of_and_suspended_on_sqlite() {
+        a_broken_product_is_told_of_and_suspended(Kind::Sqlite).await;
+    }
+
+    #[tokio::test]
+    async fn a_broken_product_is_told_of_and_suspended_on_mysql() {
+        a_broken_product_is_told_of_and_suspended(Kind::MariaDb).await;
+    }
+
+    #[tokio::test]
+    async fn a_forced_product_stays_on_sale_on_sqlite() {
+        a_forced_product_stays_on_sale_until_it_breaks_something_else(Kind::Sqlite).await;
+    }
+
+    #[tokio::test]
+    async fn a_forced_product_stays_on_sale_on_mysql() {
+        a_forced_product_stays_on_sale_until_it_breaks_something_else(Kind::MariaDb).await;
     }
 
     #[tokio::test]

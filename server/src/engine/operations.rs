@@ -45,7 +45,8 @@ impl Engine {
         self.operate(id, Command::Suspend { product_id: id, reason }, deadline).await
     }
 
-    /// Takes new holds again, if an audit of the product finds no breach, or `force` says so anyway.
+    /// Takes new holds again, if an audit of the product finds no breach, or `force` says so anyway. What it
+    /// breaks then is accepted: it is not suspended for that again, until the next suspension or clean resume.
     ///
     /// # Errors
     /// As [`Rejection`] says, in [`ResumeError`] with what the audit found.
@@ -61,6 +62,20 @@ impl Engine {
             if !report.breaches.is_empty() {
                 return Err(ResumeError::Inconsistent(report.breaches));
             }
+        }
+        let accepting = tokio::time::timeout_at(deadline, self.shared.store.accept_breaches(id, force)).await;
+        let accepted = match accepting {
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(error)) => return Err(Rejection::from(&error).into()),
+            Err(_) => return Err(Rejection::DatabaseUnavailable.into()),
+        };
+        for breach in accepted {
+            tracing::warn!(
+                product_id = id.0,
+                invariant = breach.invariant.code(),
+                detail = breach.detail,
+                "a product is resumed in spite of an invariant that it breaks"
+            );
         }
         Ok(self.operate(id, Command::Resume { product_id: id }, deadline).await?)
     }

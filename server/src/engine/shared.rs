@@ -18,7 +18,7 @@ use super::queue::Queue;
 use super::ticket::{Caller, Ticket};
 use super::waiting::{Class, Waiting};
 use super::{Rejection, Settings};
-use crate::store::{Sequence, Stock, Store};
+use crate::store::{Quarantine, Sequence, Stock, Store};
 use crate::telemetry::EngineMetrics;
 
 /// How many holds, and how many orders, the process remembers the product of.
@@ -198,14 +198,15 @@ impl Shared {
         let (hints, metrics) = (self.hints.clone(), self.metrics.clone());
         tokio::spawn(async move {
             match store.quarantine(product_id, INCONSISTENT).await {
-                Ok(breaches) => {
+                Ok(Quarantine { breaches, suspended }) => {
                     for breach in breaches {
                         metrics.inconsistencies.of(breach.invariant.into()).inc();
                         tracing::error!(
                             product_id = product_id.0,
                             invariant = breach.invariant.code(),
                             detail = breach.detail,
-                            "a product breaks an invariant and is suspended"
+                            suspended,
+                            "a product breaks an invariant"
                         );
                         hints.insert(product_id, 0);
                     }

@@ -12,7 +12,7 @@ use super::session::{Cells, ResultSet, Session};
 use super::sql::refund;
 use super::statements::checks::{self, Check, Figure};
 use super::statements::{self, desk};
-use super::{AuditReport, ReconcileMark, StoreError};
+use super::{AuditReport, Quarantine, ReconcileMark, StoreError};
 
 /// How many products one quick check takes.
 const PRODUCTS_PER_CHECK: usize = 200;
@@ -84,7 +84,7 @@ pub(super) async fn suspects<S: Session>(
         let results = session.run(checks::quick(products)).await?;
         for row in results.iter().flat_map(|result| &result.rows) {
             let quick = Quick::read(row)?;
-            let broken = quick.breaches();
+            let broken = quick.unaccepted_breaches();
             // Until it is suspended it is a suspect again next time.
             if !broken.is_empty() && quick.on_sale {
                 look_again.push(quick.id);
@@ -106,28 +106,59 @@ pub(super) async fn quarantine<S: Session>(
     session: &mut S,
     product: ProductId,
     reason: &str,
+) -> Result<Quarantine, StoreError> {
+    let (quick, now) = lock_and_look(session, product).await?;
+    let breaches = quick.as_ref().map(Quick::unaccepted_breaches).unwrap_or_default();
+    let suspended = quick.is_some_and(|quick| quick.on_sale) && !breaches.is_empty();
+    if suspended {
+        session.commit_with(vec![desk::suspend(S::DIALECT, product, reason, now)]).await?;
+    } else {
+        session.rollback().await?;
+    }
+    Ok(Quarantine { breaches, suspended })
+}
+
+/// Accepts what a product breaks now, or forgets what was accepted.
+pub(super) async fn accept_breaches<S: Session>(
+    session: &mut S,
+    product: ProductId,
+    force: bool,
 ) -> Result<Vec<Breach>, StoreError> {
+    let (quick, _) = lock_and_look(session, product).await?;
+    let breaches = quick.filter(|_| force).as_ref().map(Quick::breaches).unwrap_or_default();
+    let codes: Vec<&str> = breaches.iter().map(|breach| breach.invariant.code()).collect();
+    let codes = Some(codes.join(",")).filter(|codes| !codes.is_empty());
+    session.commit_with(vec![desk::accept_breaches(S::DIALECT, product, codes.as_deref())]).await?;
+    Ok(breaches)
+}
+
+/// Locks a product and reads the figures of its quick check. The transaction stays open.
+async fn lock_and_look<S: Session>(
+    session: &mut S,
+    product: ProductId,
+) -> Result<(Option<Quick>, Timestamp), StoreError> {
     let lock = statements::lock_products(S::DIALECT, [product]);
     let begun = session.begin(lock, vec![checks::quick(&[product])]).await?;
     let quick = first_row(&begun.rest).map(Quick::read).transpose();
-    let quick = ended(session, quick).await?;
-    let breaches = quick.as_ref().map(Quick::breaches).unwrap_or_default();
-    if breaches.is_empty() {
-        session.rollback().await?;
-        return Ok(breaches);
-    }
-    session.commit_with(vec![desk::suspend(S::DIALECT, product, reason, begun.now)]).await?;
-    Ok(breaches)
+    Ok((ended(session, quick).await?, begun.now))
 }
 
 fn first_row<R>(results: &[ResultSet<R>]) -> Option<&R> {
     results.iter().find_map(|result| result.rows.first())
 }
 
+/// The invariants of stored codes, such as `I2,I6`.
+fn accepted(codes: &str) -> Vec<Invariant> {
+    let named = |invariant: &Invariant| codes.split(',').any(|code| code == invariant.code());
+    Invariant::ALL.into_iter().filter(named).collect()
+}
+
 /// The figures of the quick check.
 struct Quick {
     id: ProductId,
     on_sale: bool,
+    /// What an operator accepted.
+    accepted: Vec<Invariant>,
     stock_available: i64,
     stock_reserved: i64,
     held_units: i64,
@@ -142,6 +173,7 @@ impl Quick {
         Ok(Self {
             id: ProductId(reader.count()?),
             on_sale: reader.text()? == "on_sale",
+            accepted: accepted(reader.optional_text()?.unwrap_or_default()),
             stock_available: reader.integer()?,
             stock_reserved: reader.integer()?,
             held_units: reader.integer()?,
@@ -149,6 +181,13 @@ impl Quick {
             last_seq: reader.integer()?,
             last_balances: reader.optional_integer()?.zip(reader.optional_integer()?),
         })
+    }
+
+    /// Those for which the product is suspended.
+    fn unaccepted_breaches(&self) -> Vec<Breach> {
+        let mut breaches = self.breaches();
+        breaches.retain(|breach| !self.accepted.contains(&breach.invariant));
+        breaches
     }
 
     fn breaches(&self) -> Vec<Breach> {

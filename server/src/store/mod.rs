@@ -41,8 +41,8 @@ use sale::{Breach, Changes, Hold, HoldId, Key, Needs, Order, OrderId, ProductId,
 
 pub use error::{Conflict, Fault, StoreError};
 pub use readings::{
-    AuditReport, Description, Loaded, NewProduct, Overdue, ProductReading, ReconcileMark, Refund, Sequence, Stock,
-    Stocks, Written,
+    AuditReport, Description, Loaded, NewProduct, Overdue, ProductReading, Quarantine, ReconcileMark, Refund, Sequence,
+    Stock, Stocks, Written,
 };
 
 /// How to open a store.
@@ -233,18 +233,28 @@ pub trait Store: Send + Sync + 'static {
     async fn audit(&self, product: Option<ProductId>) -> Result<AuditReport, StoreError>;
 
     /// The quick check of the reconciler on one consistent snapshot: I1, I2 and the end of each ledger
-    /// (I6), of products whose ledger or row changed since `since`, which it updates.
+    /// (I6), of products whose ledger or row changed since `since`, which it updates. Breaches that an
+    /// operator accepted are left out.
     ///
     /// # Errors
     /// If the check could not be finished.
     async fn suspects(&self, since: &mut ReconcileMark) -> Result<Vec<Breach>, StoreError>;
 
-    /// Does the quick check of one product under its lock, and suspends it with `reason` if it fails,
-    /// in the same transaction. Returns what it breaks.
+    /// Does the quick check of one product under its lock, and suspends it with `reason` if it is on sale and
+    /// fails, in the same transaction. Breaches that an operator accepted do not count.
     ///
     /// # Errors
     /// If it was not surely done.
-    async fn quarantine(&self, product: ProductId, reason: &str) -> Result<Vec<Breach>, StoreError>;
+    async fn quarantine(&self, product: ProductId, reason: &str) -> Result<Quarantine, StoreError>;
+
+    /// Before a product is resumed. With `force`, accepts what the quick check finds broken in it now, under
+    /// its lock, and returns that: from then on [`Store::suspects`] and [`Store::quarantine`] look for other
+    /// invariants only. Without, forgets what was accepted, and returns nothing. A suspension, whoever makes
+    /// it, forgets it too.
+    ///
+    /// # Errors
+    /// If it was not surely done; it can be done again.
+    async fn accept_breaches(&self, product: ProductId, force: bool) -> Result<Vec<Breach>, StoreError>;
 
     /// Applies the migrations that are missing, alone, whoever else starts at the same time.
     ///

@@ -152,6 +152,15 @@ pub struct AuditReport {
     pub refunds: Vec<Refund>,
 }
 
+/// What [`super::Store::quarantine`] found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Quarantine {
+    /// What the product breaks, but for what an operator accepted.
+    pub breaches: Vec<Breach>,
+    /// Whether it was on sale until then, and is suspended now.
+    pub suspended: bool,
+}
+
 /// Up to where the reconciler has looked.
 #[derive(Clone, Debug, Default)]
 pub struct ReconcileMark {

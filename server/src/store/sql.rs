@@ -10,8 +10,8 @@ use super::rows::Reader;
 use super::session::{Backend, Cells, Purpose, Session, packet};
 use super::writer::BatchWriter;
 use super::{
-    AuditReport, Description, NewProduct, Overdue, ProductReading, ReconcileMark, Refund, Sequence, Stock, Stocks,
-    Store, StoreError, Writer, admin, audit, migrate, statements,
+    AuditReport, Description, NewProduct, Overdue, ProductReading, Quarantine, ReconcileMark, Refund, Sequence, Stock,
+    Stocks, Store, StoreError, Writer, admin, audit, migrate, statements,
 };
 use async_trait::async_trait;
 use sale::{Breach, Hold, HoldId, Key, Money, Order, OrderId, ProductId, Timestamp};
@@ -196,11 +196,18 @@ impl<B: Backend> Store for SqlStore<B> {
         breaches
     }
 
-    async fn quarantine(&self, product: ProductId, reason: &str) -> Result<Vec<Breach>, StoreError> {
+    async fn quarantine(&self, product: ProductId, reason: &str) -> Result<Quarantine, StoreError> {
         let mut session = self.desk().await?;
-        let breaches = audit::quarantine(&mut session, product, reason).await;
+        let quarantine = audit::quarantine(&mut session, product, reason).await;
         session.close().await;
-        breaches
+        quarantine
+    }
+
+    async fn accept_breaches(&self, product: ProductId, force: bool) -> Result<Vec<Breach>, StoreError> {
+        let mut session = self.desk().await?;
+        let accepted = audit::accept_breaches(&mut session, product, force).await;
+        session.close().await;
+        accepted
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

@@ -10,8 +10,8 @@ use sale::{Breach, Changes, Hold, HoldId, Key, Needs, Order, OrderId, ProductId,
 use tokio::sync::watch;
 
 use crate::store::{
-    AuditReport, BatchId, Conflict, Description, Fault, Loaded, NewProduct, Overdue, ProductReading, ReconcileMark,
-    Refund, Sequence, Stocks, Store, StoreError, Writer, Written,
+    AuditReport, BatchId, Conflict, Description, Fault, Loaded, NewProduct, Overdue, ProductReading, Quarantine,
+    ReconcileMark, Refund, Sequence, Stocks, Store, StoreError, Writer, Written,
 };
 
 /// A batch with a new hold of so many units is refused by this store.
@@ -236,8 +236,12 @@ impl Store for Disturbed {
         self.inner.suspects(since).await
     }
 
-    async fn quarantine(&self, product: ProductId, reason: &str) -> Result<Vec<Breach>, StoreError> {
+    async fn quarantine(&self, product: ProductId, reason: &str) -> Result<Quarantine, StoreError> {
         self.inner.quarantine(product, reason).await
+    }
+
+    async fn accept_breaches(&self, product: ProductId, force: bool) -> Result<Vec<Breach>, StoreError> {
+        self.inner.accept_breaches(product, force).await
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {

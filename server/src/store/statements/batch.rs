@@ -227,8 +227,9 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
             ProductStatus::Suspended { reason } => dialect.text(reason),
         };
         let set = format!(
-            "status = {}, suspended_reason = {}, stock_available = {}, stock_reserved = {}, movement_seq = {}, \
+            "{}status = {}, suspended_reason = {}, stock_available = {}, stock_reserved = {}, movement_seq = {}, \
              updated_at = {}",
+            forgotten_breaches(products),
             cases(&|product| format!("'{}'", product_status_word(&product.status))),
             cases(&reason),
             cases(&|product| product.stock_available.to_string()),
@@ -237,9 +238,23 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
             cases(&|product| product.updated_at.0.to_string()),
         );
         let ids: Vec<ProductId> = products.iter().map(|product| product.id).collect();
-        // In MySQL the SET clause works from left to right, but WHERE sees the row as it was.
+        // In MySQL the SET clause works from left to right, and what stands first sees the old status. WHERE
+        // sees the row as it was.
         update(writes, "products", &set, &ids, &format!("movement_seq = {}", cases(&loaded_seq)));
     }
+}
+
+/// Forgets the breaches that an operator accepted, of products that are suspended now and were not. A row
+/// of a product that stays suspended is left as it is: it may be about to be resumed in spite of them.
+fn forgotten_breaches(products: &[Product]) -> String {
+    let suspended = list(products.iter().filter(|product| product.status != ProductStatus::OnSale).map(|p| p.id));
+    if suspended.is_empty() {
+        return String::new();
+    }
+    format!(
+        "accepted_breaches = CASE WHEN status = 'on_sale' AND id IN ({suspended}) THEN NULL ELSE accepted_breaches \
+         END, "
+    )
 }
 
 /// The word of a product's status.

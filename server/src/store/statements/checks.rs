@@ -309,11 +309,11 @@ fn ledger(product: Option<ProductId>) -> Vec<Check> {
 pub(in crate::store) const MARKS: &str =
     "SELECT id, movement_seq, updated_at, status = 'suspended' FROM products ORDER BY id";
 
-/// The figures of the quick check, of some products: status, counters, units of active holds, the last
+/// The figures of the quick check, of some products: status, what an operator accepted, counters, units of active holds, the last
 /// movement's number, the highest there is, and its balances.
 pub(in crate::store) fn quick(products: &[ProductId]) -> String {
     format!(
-        "SELECT p.id, p.status, p.stock_available, p.stock_reserved, COALESCE((SELECT SUM(h.quantity) FROM holds h \
+        "SELECT p.id, p.status, p.accepted_breaches, p.stock_available, p.stock_reserved, COALESCE((SELECT SUM(h.quantity) FROM holds h \
          WHERE h.product_id = p.id AND h.status = 'active'), 0), p.movement_seq, \
          COALESCE((SELECT MAX(m.seq) FROM movements m WHERE m.product_id = p.id), 0), m.stock_available, \
          m.stock_reserved FROM products p LEFT JOIN movements m ON m.product_id = p.id AND m.seq = p.movement_seq \

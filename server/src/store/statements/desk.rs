@@ -2,7 +2,7 @@
 
 use sale::{Key, ProductId, Timestamp};
 
-use super::super::dialect::{Bytes, Dialect, members};
+use super::super::dialect::{Bytes, Dialect, Nullable, members};
 use super::super::{NewProduct, Sequence};
 
 /// The first statement of a transaction that has nothing to lock.
@@ -64,10 +64,16 @@ pub(in crate::store) fn note_refund(key: &Key, now: Timestamp) -> String {
     format!("UPDATE payment_events SET refunded_at = {} WHERE {}", now.0, waiting_refund(key))
 }
 
+/// Accepts breaches of a product by the codes of their invariants, or forgets those that were accepted.
+pub(in crate::store) fn accept_breaches(dialect: Dialect, product_id: ProductId, codes: Option<&str>) -> String {
+    let codes = Nullable(codes.map(|codes| dialect.text(codes)));
+    format!("UPDATE products SET accepted_breaches = {codes} WHERE id = {product_id}")
+}
+
 /// Suspends a product that is on sale.
 pub(in crate::store) fn suspend(dialect: Dialect, product_id: ProductId, reason: &str, now: Timestamp) -> String {
     format!(
-        "UPDATE products SET status = 'suspended', suspended_reason = {}, updated_at = {} WHERE id = {product_id} \
+        "UPDATE products SET status = 'suspended', suspended_reason = {}, accepted_breaches = NULL, updated_at = {} WHERE id = {product_id} \
          AND status = 'on_sale'",
         dialect.text(reason),
         dialect.larger(now.0, "updated_at")

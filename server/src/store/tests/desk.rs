@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use sale::{Breach, Invariant, ProductStatus};
 
 use super::*;
-use crate::store::{ReconcileMark, Sequence};
+use crate::store::{Quarantine, ReconcileMark, Sequence};
 
 on_both_databases!(
     blocks_of_ids_never_overlap,
     old_batches_are_deleted,
     suspects_are_found_among_what_changed,
     the_quarantine_confirms_before_it_suspends,
+    an_accepted_breach_suspends_no_more_and_another_does,
+    a_suspension_forgets_what_was_accepted,
     the_settings_of_the_tests_are_durable,
 );
 
@@ -102,7 +104,7 @@ async fn suspects_are_found_among_what_changed(place: Place) {
         }
     }
     assert!(mark.seen.contains_key(&other) && !mark.seen.contains_key(&one));
-    assert!(!place.store.quarantine(one, "inconsistent").await.expect("checked").is_empty());
+    assert!(!place.store.quarantine(one, "inconsistent").await.expect("checked").breaches.is_empty());
     place.store.suspects(&mut mark).await.expect("checked");
     assert_eq!(place.store.suspects(&mut mark).await.expect("checked"), [], "a suspended one is reported once more");
 }
@@ -110,19 +112,93 @@ async fn suspects_are_found_among_what_changed(place: Place) {
 async fn the_quarantine_confirms_before_it_suspends(place: Place) {
     let product_id = place.product(10).await;
     let hold = place.hold(product_id, 2, None).await;
-    assert_eq!(place.store.quarantine(product_id, "inconsistent").await.expect("checked"), []);
-    assert_eq!(place.store.quarantine(ProductId(900), "inconsistent").await.expect("checked"), []);
-    let status =
-        async || place.store.stocks(&[product_id], &[]).await.expect("read").stocks[&product_id].status.clone();
-    assert_eq!(status().await, ProductStatus::OnSale);
+    assert_eq!(place.store.quarantine(product_id, "inconsistent").await.expect("checked"), Quarantine::default());
+    assert_eq!(place.store.quarantine(ProductId(900), "inconsistent").await.expect("checked"), Quarantine::default());
+    assert_eq!(status(&place, product_id).await, ProductStatus::OnSale);
     place.by_hand().await.run(&format!("UPDATE holds SET quantity = 3 WHERE id = {}", hold.id)).await.expect("changed");
-    let breaches = place.store.quarantine(product_id, "it's inconsistent").await.expect("checked");
-    assert_eq!(broken(&breaches), [(product_id, Invariant::ReservedIsHeld)]);
+    let first = place.store.quarantine(product_id, "it's inconsistent").await.expect("checked");
+    let breaches = &first.breaches;
+    assert_eq!((broken(breaches), first.suspended), (vec![(product_id, Invariant::ReservedIsHeld)], true));
     assert!(breaches[0].detail.contains("stock_reserved 2, units of active holds 3"), "{}", breaches[0].detail);
     let suspended = ProductStatus::Suspended { reason: "it's inconsistent".to_owned() };
-    assert_eq!(status().await, suspended);
+    assert_eq!(status(&place, product_id).await, suspended);
     let again = place.store.quarantine(product_id, "another reason").await.expect("checked");
-    assert_eq!((again, status().await), (breaches, suspended), "the first reason stays");
+    let expected = Quarantine { suspended: false, ..first };
+    assert_eq!((again, status(&place, product_id).await), (expected, suspended), "the first reason stays");
+}
+
+/// A product of which one unit more is held than is reserved, and the hold that keeps it.
+async fn product_that_breaks_i2(place: &Place) -> (ProductId, Hold) {
+    let product_id = place.product(10).await;
+    let hold = place.hold(product_id, 2, None).await;
+    place.by_hand().await.run(&format!("UPDATE holds SET quantity = 3 WHERE id = {}", hold.id)).await.expect("changed");
+    (product_id, hold)
+}
+
+async fn status(place: &Place, product_id: ProductId) -> ProductStatus {
+    place.store.stocks(&[product_id], &[]).await.expect("read").stocks[&product_id].status.clone()
+}
+
+async fn quarantine(place: &Place, product_id: ProductId) -> (Vec<Invariant>, bool) {
+    let found = place.store.quarantine(product_id, "inconsistent").await.expect("checked");
+    (found.breaches.iter().map(|breach| breach.invariant).collect(), found.suspended)
+}
+
+async fn an_accepted_breach_suspends_no_more_and_another_does(place: Place) {
+    use Invariant::{LedgerChained, ReservedIsHeld};
+    let (product_id, hold) = product_that_breaks_i2(&place).await;
+    assert_eq!(quarantine(&place, product_id).await, (vec![ReservedIsHeld], true));
+    let accepted = place.store.accept_breaches(product_id, true).await.expect("accepted");
+    assert_eq!(broken(&accepted), [(product_id, ReservedIsHeld)]);
+    // Whatever else happens to the product until it is resumed changes nothing about that.
+    place.act(product_id, &[Command::Restock { product_id, change: 1 }]).await;
+    place.act(product_id, &[Command::Resume { product_id }]).await;
+    place.act(product_id, &[Command::Restock { product_id, change: 1 }]).await;
+    assert_eq!(place.store.suspects(&mut ReconcileMark::default()).await.expect("checked"), []);
+    assert_eq!(quarantine(&place, product_id).await, (vec![], false));
+    assert_eq!(status(&place, product_id).await, ProductStatus::OnSale);
+    let report = place.store.audit(Some(product_id)).await.expect("the audit is done");
+    assert!(report.breaches.iter().any(|breach| breach.invariant == ReservedIsHeld), "it is a breach all the same");
+
+    let ledger = format!("UPDATE movements SET stock_available = 11 WHERE product_id = {product_id} AND seq = 4");
+    place.by_hand().await.run(&ledger).await.expect("changed");
+    let suspects = place.store.suspects(&mut ReconcileMark::default()).await.expect("checked");
+    assert_eq!(broken(&suspects), [(product_id, LedgerChained)]);
+    assert_eq!(quarantine(&place, product_id).await, (vec![LedgerChained], true));
+    // The suspension has forgotten what was accepted.
+    assert_eq!(quarantine(&place, product_id).await, (vec![ReservedIsHeld, LedgerChained], false));
+
+    let accepted = place.store.accept_breaches(product_id, true).await.expect("accepted");
+    assert_eq!(accepted.len(), 2);
+    assert_eq!(quarantine(&place, product_id).await, (vec![], false));
+    // A resume whose audit was clean forgets it, too.
+    assert_eq!(place.store.accept_breaches(product_id, false).await.expect("forgotten"), []);
+    assert_eq!(quarantine(&place, product_id).await, (vec![ReservedIsHeld, LedgerChained], false));
+    let sound = format!("UPDATE holds SET quantity = 2 WHERE id = {}", hold.id);
+    place.by_hand().await.run(&sound).await.expect("changed");
+    let accepted = place.store.accept_breaches(product_id, true).await.expect("accepted");
+    assert_eq!(broken(&accepted), [(product_id, LedgerChained)], "only what is broken now");
+}
+
+async fn a_suspension_forgets_what_was_accepted(place: Place) {
+    let (product_id, _) = product_that_breaks_i2(&place).await;
+    let (other, _) = product_that_breaks_i2(&place).await;
+    for id in [product_id, other] {
+        place.store.accept_breaches(id, true).await.expect("accepted");
+        assert_eq!(quarantine(&place, id).await, (vec![], false));
+    }
+    // Both are written in one statement, and one of them is suspended.
+    let commands = [
+        (product_id, Command::Suspend { product_id, reason: "recall".to_owned() }),
+        (other, Command::Restock { product_id: other, change: 1 }),
+    ];
+    let mut writer = place.writer().await;
+    let loaded = writer.load(&Needs::of(commands.iter().map(|(id, command)| (*id, command)))).await.expect("loaded");
+    let commands = commands.map(|(_, command)| command);
+    let decision = sale::decide(loaded.state, &commands, &TERMS).expect("no invariant is broken");
+    writer.commit(place.batch(), &decision.changes).await.expect("it is committed");
+    assert_eq!(quarantine(&place, product_id).await, (vec![Invariant::ReservedIsHeld], false));
+    assert_eq!(quarantine(&place, other).await, (vec![], false));
 }
 
 async fn the_settings_of_the_tests_are_durable(place: Place) {
