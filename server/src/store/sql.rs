@@ -34,14 +34,17 @@ impl<B: Backend> SqlStore<B> {
         Self { backend, readers: Readers::new(readers), ids: Kept::new() }
     }
 
-    /// Runs one read and reads its rows.
+    /// Runs one read and reads its rows, each of which begins with the id of a `what`. One that cannot be read
+    /// is left out: many callers share a read, and those who asked for other rows must have their answers.
     async fn read<T>(
         &self,
+        what: &'static str,
         sql: impl Fn(&str) -> String + Send + Sync,
         mut row: impl FnMut(&mut Reader<'_, <B::Session as Session>::Row>) -> Result<T, StoreError> + Send,
     ) -> Result<Vec<T>, StoreError> {
         let results = self.readers.run(&self.backend, || sql(&B::Session::statement_clock())).await?;
-        results.iter().flat_map(|result| &result.rows).map(|cells| row(&mut Reader::new(cells))).collect()
+        let rows = results.iter().flat_map(|result| &result.rows);
+        Ok(rows.filter_map(|cells| readable(what, cells, row(&mut Reader::new(cells)))).collect())
     }
 
     async fn desk(&self) -> Result<B::Session, StoreError> {
@@ -87,7 +90,7 @@ impl<B: Backend> Store for SqlStore<B> {
             return Ok(stocks);
         }
         let sql = |clock: &str| statements::stocks(B::Session::DIALECT, clock, products, keys);
-        self.read(sql, |row| {
+        self.read("product", sql, |row| {
             if let Some(id) = row.optional_count()? {
                 stocks.stocks.insert(ProductId(id), stock(row)?);
             } else {
@@ -101,7 +104,7 @@ impl<B: Backend> Store for SqlStore<B> {
     }
 
     async fn descriptions(&self, products: &[ProductId]) -> Result<HashMap<ProductId, Description>, StoreError> {
-        let rows = self.read(|_| statements::descriptions(products), described).await?;
+        let rows = self.read("product", |_| statements::descriptions(products), described).await?;
         Ok(rows.into_iter().collect())
     }
 
@@ -112,20 +115,31 @@ impl<B: Backend> Store for SqlStore<B> {
         include_suspended: bool,
     ) -> Result<Vec<ProductReading>, StoreError> {
         let dialect = B::Session::DIALECT;
-        let sql = |clock: &str| statements::list_products(dialect, clock, after, limit, include_suspended);
-        self.read(sql, |row| {
-            row.skip(1);
-            let stock = stock(row)?;
-            let (id, description) = described(row)?;
-            Ok(ProductReading { id, description, stock })
-        })
-        .await
+        let (mut page, mut after) = (Vec::new(), after);
+        loop {
+            let missing = limit.saturating_sub(u32::try_from(page.len()).unwrap_or(u32::MAX));
+            let (mut seen, mut last) = (0, after);
+            let sql = |clock: &str| statements::list_products(dialect, clock, after, missing, include_suspended);
+            let readable = self.read("product", sql, |row| {
+                last = ProductId(row.count()?);
+                seen += 1;
+                let stock = stock(row)?;
+                let (id, description) = described(row)?;
+                Ok(ProductReading { id, description, stock })
+            });
+            page.extend(readable.await?);
+            // A page that is short looks like the last one, so that others take the place of those left out.
+            if page.len() >= limit as usize || seen < missing {
+                return Ok(page);
+            }
+            after = last;
+        }
     }
 
     async fn holds(&self, ids: &[HoldId]) -> Result<HashMap<HoldId, (Hold, Timestamp)>, StoreError> {
         let sql = |clock: &str| statements::holds_with_clock(B::Session::DIALECT, clock, ids);
         let rows = self
-            .read(sql, |row| {
+            .read("hold", sql, |row| {
                 let (hold, _) = row.hold_and_order()?;
                 // Where there is no order its columns are not read one by one.
                 row.go_to(statements::HOLD_AND_ORDER_COLUMNS);
@@ -137,7 +151,11 @@ impl<B: Backend> Store for SqlStore<B> {
 
     async fn orders(&self, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, StoreError> {
         let rows = self
-            .read(|_| statements::orders(B::Session::DIALECT, ids.iter().copied()), |row| Ok(row.hold_and_order()?.1))
+            .read(
+                "hold of an order",
+                |_| statements::orders(B::Session::DIALECT, ids.iter().copied()),
+                |row| Ok(row.hold_and_order()?.1),
+            )
             .await?;
         Ok(rows.into_iter().flatten().map(|order| (order.id, order)).collect())
     }
@@ -152,9 +170,9 @@ impl<B: Backend> Store for SqlStore<B> {
             ])
         };
         let results = self.readers.run(&self.backend, sql).await?;
-        let mut lists = results.iter().map(|result| result.rows.iter().map(product_id).collect());
-        let (holds, orders) = (lists.next(), lists.next());
-        Ok(Overdue { holds: holds.transpose()?.unwrap_or_default(), orders: orders.transpose()?.unwrap_or_default() })
+        let product = |cells| readable("product", cells, product_id(cells));
+        let mut lists = results.iter().map(|result| result.rows.iter().filter_map(product).collect());
+        Ok(Overdue { holds: lists.next().unwrap_or_default(), orders: lists.next().unwrap_or_default() })
     }
 
     async fn prune_batches(&self, age: Duration) -> Result<u64, StoreError> {
@@ -165,7 +183,7 @@ impl<B: Backend> Store for SqlStore<B> {
     }
 
     async fn refunds(&self) -> Result<Vec<Refund>, StoreError> {
-        self.read(|_| statements::refunds(None), refund).await
+        self.read("refund", |_| statements::refunds(None), refund).await
     }
 
     async fn refund_done(&self, key: &Key) -> Result<bool, StoreError> {
@@ -225,6 +243,15 @@ impl<B: Backend> Store for SqlStore<B> {
         self.readers.close().await;
         self.ids.close().await;
     }
+}
+
+/// What was read, unless the row holds what cannot be, which is a matter for people: a hand was in the database.
+fn readable<R: Cells, T>(what: &'static str, cells: &R, read: Result<T, StoreError>) -> Option<T> {
+    read.inspect_err(|error| {
+        let id = cells.integer(0).ok().flatten();
+        tracing::error!(what, id, error = %error.source, "a row cannot be read and is left out");
+    })
+    .ok()
 }
 
 /// The columns of a stock that follow its product's id.
