@@ -24,7 +24,7 @@ mod on_mariadb {
         let products = [sale.product(STOCK).await, sale.product(STOCK).await];
         let mut random = seed();
         let mut known = Facts::default();
-        for round in 0..rounds(3, 20) {
+        for round in 0..rounds(5, 20) {
             let load = Load::start(&sale.client, &products, &format!("r{round}"), &mut random);
             load.acknowledged(random.u64(100..300)).await;
             database.kill().await;
