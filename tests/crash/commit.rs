@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use holdfast_test_support::rig::proxy::{Direction, Effect, Point, Proxy};
 use holdfast_test_support::{
-    Answer, Client, OrFail, Request, Sale, Setup, Stock, eventually, for_mariadb, hold, number, order, payment, rounds,
-    seed,
+    Answer, Client, OrFail, Request, Sale, Setup, Stock, all, eventually, for_mariadb, hold, number, order, payment,
+    rounds, seed, statuses,
 };
 use tokio::task::JoinSet;
 
@@ -18,6 +18,7 @@ const HOLDS: usize = 20;
 
 for_mariadb!(
     a_fault_at_the_commit_makes_no_duplicate_and_no_loss,
+    a_fault_at_the_commit_is_cleared_up_without_the_customer,
     a_cut_at_any_byte_makes_no_duplicate_and_no_loss,
     a_database_that_cannot_be_reached_is_found_again,
 );
@@ -96,6 +97,39 @@ async fn a_fault_at_the_commit_makes_no_duplicate_and_no_loss(setup: Setup) {
     insist_on_holds(&sale, product, rounds).await;
     check(&sale, product, (rounds + 1) * HOLDS, rounds).await;
     assert!(proxy.struck() > rounds as u64, "hardly a fault has struck");
+    sale.assert_audit_passes().await;
+}
+
+async fn a_fault_at_the_commit_is_cleared_up_without_the_customer(setup: Setup) {
+    let (sale, proxy) = start(&setup).await;
+    let product = sale.product(STOCK).await;
+    let mut random = seed();
+    let (mut placed, mut in_doubt) = (0, 0);
+    for round in 0..rounds(12, 100) {
+        let bytes_passed = random.usize(..60);
+        let points = [Point::BeforeQuery, Point::AfterQuery, Point::AfterAnswer { bytes_passed }];
+        let point = points[round % points.len()];
+        eprintln!("round {round}: {point:?}");
+        proxy.on_commit(point, Effect::Cut);
+        // Without a key: nobody but the server can tell a repetition from a new request.
+        let answers = all(sale.client.burst(vec![hold(product, 1); HOLDS]).await);
+        let yes: Vec<&Answer> = answers.iter().filter(|answer| answer.status == 201).collect();
+        let ids: BTreeSet<u64> = yes.iter().map(|answer| number(&answer.json()["hold_id"])).collect();
+        assert_eq!(ids.len(), yes.len(), "two requests share a hold");
+        for id in ids {
+            assert_eq!(sale.hold_shown(id).await["status"], "active", "a yes was not kept");
+        }
+        placed += yes.len();
+        let unknown = answers.iter().filter(|answer| answer.code() == "outcome_unknown").count();
+        in_doubt += unknown;
+        assert_eq!(yes.len() + unknown, HOLDS, "{:?}", statuses(&answers));
+        let count = format!("SELECT COUNT(*) FROM holds WHERE product_id = {product}");
+        let rows = usize::try_from(sale.database.integer(&count).await.or_fail()).or_fail();
+        assert!((placed..=placed + in_doubt).contains(&rows), "{rows} holds for {placed} yes, {in_doubt} in doubt");
+    }
+    assert!(proxy.struck() > 0, "no fault has struck");
+    // The database was there all the time, so the server has had the time to find out.
+    assert_eq!(in_doubt, 0, "the server left outcomes in doubt");
     sale.assert_audit_passes().await;
 }
 

@@ -280,12 +280,11 @@ fn restock(books: &mut Books, product_id: ProductId, change: i64) -> Result<Outc
     if change > 0 && product.stock_available.saturating_add(change.unsigned_abs()) > MAX_STOCK {
         return Ok(Outcome::Refused(Refusal::StockOverLimit));
     }
-    if change < 0 {
-        match make_room(books, product_id, change.unsigned_abs())? {
-            Room::Made => {}
-            Room::Short { available } => return Ok(Outcome::Refused(Refusal::InsufficientStock { available })),
-            Room::Unsure => return Ok(Outcome::Deferred),
-        }
+    let taken = change.min(0).unsigned_abs();
+    match make_room(books, product_id, taken)? {
+        Room::Made => {}
+        Room::Short { available } => return Ok(Outcome::Refused(Refusal::InsufficientStock { available })),
+        Room::Unsure => return Ok(Outcome::Deferred),
     }
     books.step.stocked_change += change;
     move_units(books, product_id, MovementKind::Restocked, change, 0, None, None)?;

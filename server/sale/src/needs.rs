@@ -48,9 +48,8 @@ impl Needs {
                     needs.hold_keys.extend(key.clone());
                 }
                 Command::Restock { change, .. } => {
-                    if *change < 0 {
-                        *wanted = wanted.saturating_add(change.unsigned_abs());
-                    }
+                    let taken = (*change).min(0).unsigned_abs();
+                    *wanted = wanted.saturating_add(taken);
                 }
                 Command::GiveBackHold { hold_id } => {
                     needs.holds.insert(*hold_id);

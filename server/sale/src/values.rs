@@ -164,6 +164,11 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_id_is_the_largest_exact_integer_of_a_double() {
+        assert_eq!(MAX_ID, 9_007_199_254_740_991);
+    }
+
+    #[test]
     fn keys_have_one_to_255_bytes() {
         assert_eq!(Key::new(b""), Err(KeyError::Empty));
         assert_eq!(Key::new(&[b'k'; 256]), Err(KeyError::TooLong));

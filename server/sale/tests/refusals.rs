@@ -2,7 +2,9 @@
 //!
 //! Every row also asserts that a refusal writes nothing.
 
-use sale::{Command, Hold, HoldId, HoldStatus, MAX_STOCK, Order, OrderId, OrderStatus, Outcome, PaymentEffect};
+use sale::{
+    Changes, Command, Hold, HoldId, HoldStatus, MAX_STOCK, Order, OrderId, OrderStatus, Outcome, PaymentEffect,
+};
 use sale::{PaymentStatus, Product, ProductId, Refusal, ReleaseReason};
 
 use crate::world::{
@@ -16,7 +18,8 @@ fn check(rows: Vec<Row>) {
     for (name, world, command, refusal) in rows {
         let (outcome, changes) = world.step(name, command);
         assert_eq!(outcome, refused(refusal), "{name}");
-        assert!(changes.is_empty(), "{name}: a refusal wrote {changes:?}");
+        assert_eq!(changes, Changes::default(), "{name}: a refusal writes nothing");
+        assert!(changes.is_empty(), "{name}");
     }
 }
 

@@ -20,6 +20,9 @@ fn restock_product() {
     check(vec![
         row("some", World::of(product(10, 7)), 5, (15, 7)),
         row("up to the most there may be", World::of(product(10, 7)), most - 10, (MAX_STOCK, 7)),
+        // Cancelled orders can bring more back than one may stock.
+        row("nothing, over the most there may be", World::of(product(MAX_STOCK + 5, 7)), 0, (MAX_STOCK + 5, 7)),
+        row("less, over the most there may be", World::of(product(MAX_STOCK + 5, 7)), -1, (MAX_STOCK + 4, 7)),
         row("all that is free is taken away", World::of(product(10, 7)), -3, (7, 7)),
         (
             "what due holds kept can be taken away",

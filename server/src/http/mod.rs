@@ -4,9 +4,9 @@
 //! signatures, tokens, and the one mapping from refusals to answers. What does not: rules (`sale`),
 //! queues and retries (`engine`), SQL (`store`), where metrics are kept and logs go (`telemetry`).
 //!
-//! The life of a request: [`server`] accepts its connection, [`service`] names it and finds its row in
-//! the table of [`routes`], a handler in the file of its resource reads it with [`request`] and
-//! [`json`] and calls the engine, and [`errors`] or [`answer`] says what came of it.
+//! The life of a request: `server` accepts its connection, `service` names it and finds its row in
+//! the table of `routes`, a handler in the file of its resource reads it with `request` and
+//! `json` and calls the engine, and `errors` or `answer` says what came of it.
 
 mod access;
 mod answer;

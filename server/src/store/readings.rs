@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sale::{Breach, Key, Money, OrderId, ProductId, ProductStatus, State, Timestamp};
 
-/// What [`Writer::load`] found, and how long it took.
+/// What [`super::Writer::load`] found, and how long it took.
 #[derive(Debug)]
 pub struct Loaded {
     /// The locked rows and the clock.
@@ -18,7 +18,7 @@ pub struct Loaded {
     pub load: Duration,
 }
 
-/// How long the parts of [`Writer::commit`] took. Where both go in one packet, all is `commit`.
+/// How long the parts of [`super::Writer::commit`] took. Where both go in one packet, all is `commit`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Written {
     /// Writing the rows.
@@ -91,7 +91,7 @@ impl Stock {
     }
 }
 
-/// What [`Store::stocks`] read.
+/// What [`super::Store::stocks`] read.
 #[derive(Clone, Debug, Default)]
 pub struct Stocks {
     /// The known products.
@@ -111,7 +111,7 @@ pub struct ProductReading {
     pub stock: Stock,
 }
 
-/// What [`Store::overdue`] found.
+/// What [`super::Store::overdue`] found.
 #[derive(Clone, Debug, Default)]
 pub struct Overdue {
     /// Products with holds past their deadline.
