@@ -167,8 +167,8 @@ pub(super) async fn sweep(shared: Arc<Shared>) {
                     shared.due_at(DueAt { product_id, kind, at: Instant::now() });
                 }
             }
-            Ok(Err(error)) => tracing::warn!(error = %error.source, fault = %error.fault, "the sweep failed"),
-            Err(_) => tracing::warn!("the sweep timed out: the database does not answer"),
+            Ok(Err(error)) => shared.health.failed(&error),
+            Err(_) => shared.health.failed(&"the sweep timed out"),
         }
         if pruned_at.elapsed() > PRUNE_EVERY {
             pruned_at = Instant::now();

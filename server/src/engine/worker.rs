@@ -169,9 +169,7 @@ impl Worker {
                 Trouble::Disconnected(error) => {
                     self.writer = None;
                     disconnects += 1;
-                    if disconnects == 1 {
-                        tracing::warn!(error = %error.source, "the database connection was lost; trying again");
-                    }
+                    self.shared.health.failed(&error);
                     if disconnects >= INTERNAL_TRIES {
                         answer_internal(&mut batch);
                     }
@@ -430,6 +428,8 @@ impl Worker {
             return Some(batch.halve());
         }
         if let Some(ticket) = batch.tickets.pop() {
+            let request = ticket.request.clone();
+            let _in_request = request.enter();
             tracing::error!(
                 product_id = ticket.product_id.0,
                 command = ?ticket.command,

@@ -116,8 +116,8 @@ pub trait Writer: Send {
     async fn rollback(&mut self) -> Result<(), StoreError>;
 
     /// Resolves an unknown outcome: locks `products` (which waits for the transaction in doubt to end),
-    /// looks for the row of `batch`, and, if it is there, rewrites the products' rows and commits,
-    /// so that what was seen is durable. `true`: it was committed. `false`: it was not, and never will be.
+    /// looks for the row of `batch`, and, if it is there, changes that row and commits, so that what was seen
+    /// is durable. `true`: it was committed. `false`: it was not, and never will be.
     ///
     /// # Errors
     /// If that could not be found out; ask again.

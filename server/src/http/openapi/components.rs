@@ -65,7 +65,17 @@ pub(super) fn components() -> Value {
                 "schema": {"type": "integer", "format": "int64", "minimum": 0, "maximum": sale::MAX_ID},
             },
             "IdempotencyKey": header("Idempotency-Key", "Makes it safe to send this request again.", &key),
-            "RequestId": header("X-Request-Id", "Names this request; another value counts as none.", &request_id),
+            "UnsignedPaymentKey": header(
+                "Idempotency-Key",
+                "Names the event, only where the body does not and no webhook secret is set: then 1 to 255 visible \
+                 ASCII characters.",
+                &json!({"type": "string"}),
+            ),
+            "RequestId": header(
+                "X-Request-Id",
+                "Names this request: 1 to 64 visible ASCII characters. Any other value counts as none.",
+                &json!({"type": "string"}),
+            ),
             "WebhookId": header("webhook-id", &format!("Names the event.{signed}"), &json!({"type": "string"})),
             "WebhookTimestamp": header(
                 "webhook-timestamp",

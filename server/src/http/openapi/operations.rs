@@ -163,7 +163,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
                  the first there is of `payment_idempotency_key`, `idempotency_key`, the signed `webhook-id`, and, only \
                  where no secret is set, the header `Idempotency-Key`. The same key with the same news again has no \
                  effect. An event for an order that does not exist writes nothing, so that it can be sent again.",
-        parameters: &["WebhookId", "WebhookTimestamp", "WebhookSignature", "IdempotencyKey", "RequestId"],
+        parameters: &["WebhookId", "WebhookTimestamp", "WebhookSignature", "UnsignedPaymentKey", "RequestId"],
         body: Some(("PaymentNews", true)),
         success: ok("The event was taken, now or before.", "WebhookAnswer"),
         codes: &[
