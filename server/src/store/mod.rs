@@ -123,6 +123,13 @@ pub trait Writer: Send {
     /// If that could not be found out; ask again.
     async fn was_committed(&mut self, batch: BatchId, products: &[ProductId]) -> Result<bool, StoreError>;
 
+    /// Which of `products` somebody else keeps locked at this moment, without waiting for any, and without
+    /// locking any. `None` if this database cannot tell.
+    ///
+    /// # Errors
+    /// If the connection broke.
+    async fn locked(&mut self, products: &[ProductId]) -> Result<Option<Vec<ProductId>>, StoreError>;
+
     /// A round trip that keeps an idle connection open.
     ///
     /// # Errors
