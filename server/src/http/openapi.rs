@@ -71,7 +71,7 @@ fn document() -> Value {
 fn table_of_codes() -> String {
     let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for code in Code::ALL {
-        by_status.entry(code.status().as_u16()).or_default().push(format!("`{}`", name(code)));
+        by_status.entry(code.status().as_u16()).or_default().push(format!("`{}`", code.name()));
     }
     let rows = by_status.iter().map(|(status, codes)| format!("| {status} | {} |\n", codes.join(", ")));
     std::iter::once("| status | codes |\n|---|---|\n".to_owned()).chain(rows).collect()
@@ -176,9 +176,11 @@ fn codes(description: &Description, access: Access) -> Vec<Code> {
 fn error_response(status: u16, codes: &[Code]) -> Value {
     let examples: Map<String, Value> = codes
         .iter()
-        .map(|code| (name(*code), json!({"summary": example(*code).to_string(), "value": example(*code).body()})))
+        .map(|code| {
+            (code.name().to_owned(), json!({"summary": example(*code).to_string(), "value": example(*code).body()}))
+        })
         .collect();
-    let names: Vec<String> = codes.iter().map(|code| format!("`{}`", name(*code))).collect();
+    let names: Vec<String> = codes.iter().map(|code| format!("`{}`", code.name())).collect();
     let extra: &[&str] = match status {
         503 => &["RetryAfter"],
         _ => &[],
@@ -188,10 +190,6 @@ fn error_response(status: u16, codes: &[Code]) -> Value {
         "headers": headers(extra),
         "content": {"application/json": {"schema": schema_reference("Error"), "examples": examples}},
     })
-}
-
-fn name(code: Code) -> String {
-    serde_json::to_value(code).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// A problem with this code.

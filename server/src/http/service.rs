@@ -88,13 +88,14 @@ fn admit(shared: &Shared, operation: &Operation, headers: &http::HeaderMap) -> R
 }
 
 fn refuse(problem: &Problem) -> Answer {
+    let code = problem.code().name();
     match problem {
-        Problem::Internal => tracing::error!("a request failed for a reason that was not foreseen"),
+        Problem::Internal => tracing::error!(code, "a request failed for a reason that was not foreseen"),
+        // Somebody may have to find out what became of this very request.
+        Problem::OutcomeUnknown => tracing::warn!(code, "whether a request was done is not known"),
         // One line for each of them would be more work than serving them.
-        Problem::Overloaded | Problem::DatabaseUnavailable | Problem::OutcomeUnknown => {
-            tracing::debug!(code = ?problem.code(), "a request was not served");
-        }
-        _ => tracing::debug!(code = ?problem.code(), %problem, "a request was refused"),
+        Problem::Overloaded | Problem::DatabaseUnavailable => tracing::debug!(code, "a request was not served"),
+        problem => tracing::debug!(code, reason = problem.detail(), "a request was refused"),
     }
     problem.answer()
 }
