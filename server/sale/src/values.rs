@@ -177,6 +177,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_gives_back_its_bytes_and_shows_as_text() {
+        let key = Key::new(b"evt_1\xff").expect("in range");
+        assert_eq!(key.as_bytes(), b"evt_1\xff");
+        assert_eq!(key.to_string(), "evt_1\u{fffd}");
+    }
+
+    #[test]
+    fn the_way_to_an_earlier_moment_is_negative() {
+        assert_eq!(Timestamp(2_000_000).micros_until(Timestamp(5_000_000)), 3_000_000);
+        assert_eq!(Timestamp(5_000_000).micros_until(Timestamp(2_000_000)), -3_000_000);
+    }
+
+    #[test]
     fn the_dearest_hold_has_a_price() {
         let most = Quantity::new(MAX_QUANTITY).expect("in range");
         assert_eq!(Money(MAX_PRICE_MINOR).times(most), Some(Money(1_000_000_000_000_000_000)));

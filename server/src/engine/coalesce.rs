@@ -101,11 +101,11 @@ async fn serve<K, V, F, R>(
                     Ok(found)
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(error = %error.source, fault = %error.fault, "a read failed");
+                    health.failed(&error);
                     Err(ReadFailed)
                 }
                 Err(_) => {
-                    tracing::warn!("a read timed out");
+                    health.failed(&"a read timed out");
                     Err(ReadFailed)
                 }
             };

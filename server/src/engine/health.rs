@@ -1,13 +1,13 @@
 //! Whether the database answers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 /// How long the database may be silent before the server says that it is cut off.
 const CUT_OFF_AFTER: Duration = Duration::from_secs(5);
-
+/// How long it may be silent before what times out is put down to it.
 const FAILING_AFTER: Duration = Duration::from_secs(3);
 
 /// When the database last answered. Everything that talks to it reports here.
@@ -15,17 +15,28 @@ const FAILING_AFTER: Duration = Duration::from_secs(3);
 pub(super) struct Health {
     started: Instant,
     answered_at_ms: AtomicU64,
+    lost: AtomicBool,
 }
 
 impl Health {
     pub(super) fn new() -> Self {
-        Self { started: Instant::now(), answered_at_ms: AtomicU64::new(0) }
+        Self { started: Instant::now(), answered_at_ms: AtomicU64::new(0), lost: AtomicBool::new(false) }
     }
 
     /// The database answered.
     pub(super) fn answered(&self) {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.answered_at_ms.store(now, Ordering::Relaxed);
+        if self.lost.load(Ordering::Relaxed) && self.lost.swap(false, Ordering::Relaxed) {
+            tracing::info!(silent_ms = millis(self.silent()), "the database answers again");
+        }
+        self.answered_at_ms.store(millis(self.started.elapsed()), Ordering::Relaxed);
+    }
+
+    /// The database could not be asked, or did not answer. One warning tells of the outage, however many
+    /// requests it meets.
+    pub(super) fn failed(&self, error: &dyn std::fmt::Display) {
+        if !self.lost.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "the database does not answer; trying again until it does");
+        }
     }
 
     /// Whether it has been silent for longer than two sweeps: what timed out meanwhile waited for it.
@@ -43,4 +54,8 @@ impl Health {
         let answered_at = Duration::from_millis(self.answered_at_ms.load(Ordering::Relaxed));
         self.started.elapsed().saturating_sub(answered_at)
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

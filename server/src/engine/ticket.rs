@@ -41,6 +41,8 @@ pub(super) struct Ticket {
     pub(super) class: Class,
     /// Whether the ids of the rows that it may make are set.
     pub(super) has_ids: bool,
+    /// The span of the request that it serves, for what is logged of it.
+    pub(super) request: tracing::Span,
     claim: Arc<Claim>,
     reply: oneshot::Sender<Answer>,
 }
@@ -65,7 +67,8 @@ impl Ticket {
             waiting: Arc::clone(waiting),
             waits: true,
         };
-        let ticket = Self { product_id, command, class, has_ids: false, claim, reply };
+        let ticket =
+            Self { product_id, command, class, has_ids: false, request: tracing::Span::current(), claim, reply };
         (ticket, caller)
     }
 

@@ -127,12 +127,19 @@ pub trait Writer: Send {
     async fn rollback(&mut self) -> Result<(), StoreError>;
 
     /// Resolves an unknown outcome: locks `products` (which waits for the transaction in doubt to end),
-    /// looks for the row of `batch`, and, if it is there, rewrites the products' rows and commits,
-    /// so that what was seen is durable. `true`: it was committed. `false`: it was not, and never will be.
+    /// looks for the row of `batch`, and, if it is there, changes that row and commits, so that what was seen
+    /// is durable. `true`: it was committed. `false`: it was not, and never will be.
     ///
     /// # Errors
     /// If that could not be found out; ask again.
     async fn was_committed(&mut self, batch: BatchId, products: &[ProductId]) -> Result<bool, StoreError>;
+
+    /// Which of `products` somebody else keeps locked at this moment, without waiting for any, and without
+    /// locking any. `None` if this database cannot tell.
+    ///
+    /// # Errors
+    /// If the connection broke.
+    async fn locked(&mut self, products: &[ProductId]) -> Result<Option<Vec<ProductId>>, StoreError>;
 
     /// A round trip that keeps an idle connection open.
     ///

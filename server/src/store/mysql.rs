@@ -208,15 +208,11 @@ impl Session for MySqlSession {
         let mut results = results.into_iter();
         let (locked, clock) = (results.nth(1), results.next());
         let now = clock.as_ref().and_then(|clock| clock.rows.first()).map(|row| Reader::new(row).timestamp());
-        match (locked, now) {
-            (Some(locked), Some(Ok(now))) => {
-                Ok(Begun { locked: locked.rows, now, rest: results.collect(), lock_wait: locked.elapsed })
-            }
-            _ => {
-                drop(self.rollback().await);
-                Err(clock_missing())
-            }
-        }
+        let (Some(locked), Some(Ok(now))) = (locked, now) else {
+            drop(self.rollback().await);
+            return Err(clock_missing());
+        };
+        Ok(Begun { locked: locked.rows, now, rest: results.collect(), lock_wait: locked.elapsed })
     }
 
     async fn begin_snapshot(&mut self) -> Result<Timestamp, StoreError> {

@@ -17,7 +17,7 @@ use super::dialect::Dialect;
 use super::rows::Reader;
 use super::session::{Begun, Cells, ResultSet, Session, packet};
 use super::statements::{self, Part, batch};
-use super::{BatchId, Loaded, StoreError, Writer, Written};
+use super::{BatchId, Fault, Loaded, StoreError, Writer, Written};
 
 /// A worker's connection.
 pub(super) struct BatchWriter<S> {
@@ -93,6 +93,24 @@ impl<S: Session> Writer for BatchWriter<S> {
         self.ended(touched).await?;
         self.session.commit().await?;
         Ok(true)
+    }
+
+    async fn locked(&mut self, products: &[ProductId]) -> Result<Option<Vec<ProductId>>, StoreError> {
+        let mut locked = Vec::new();
+        for product_id in products {
+            let Some(sql) = statements::look_at_lock(S::DIALECT, *product_id) else { return Ok(None) };
+            // Each is a transaction of its own, over with its statement.
+            match self.session.run(sql).await {
+                Ok(_) => {}
+                Err(error) => match error.fault {
+                    Fault::Retry(_) => locked.push(*product_id),
+                    // MySQL before 8.0 does not know the words.
+                    Fault::Refused => return Ok(None),
+                    Fault::Disconnected | Fault::OutcomeUnknown | Fault::BatchExists => return Err(error),
+                },
+            }
+        }
+        Ok(Some(locked))
     }
 
     async fn ping(&mut self) -> Result<(), StoreError> {

@@ -86,7 +86,8 @@ const USELESS: [u16; 17] =
 fn fault_of(number: u16, message: &str) -> Fault {
     match number {
         1213 | 1614 => Fault::Retry(Conflict::Deadlock),
-        1205 => Fault::Retry(Conflict::LockTimeout),
+        // The second is MySQL 8, asked not to wait.
+        1205 | 3572 => Fault::Retry(Conflict::LockTimeout),
         1020 => Fault::Retry(Conflict::RowChanged),
         DUPLICATE if is_callers_key(message) => Fault::Retry(Conflict::DuplicateKey),
         number if READ_ONLY.contains(&number) || USELESS.contains(&number) => Fault::Disconnected,
