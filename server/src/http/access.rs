@@ -21,6 +21,9 @@ impl fmt::Debug for Tokens {
     }
 }
 
+/// What is said where there is no token.
+pub(super) const NO_TOKEN: Problem = Problem::Unauthorized("A bearer token is required.");
+
 /// The fewest characters of a token: fewer would soon be guessed.
 const MIN_TOKEN_CHARS: usize = 8;
 
@@ -59,7 +62,7 @@ impl Tokens {
 
     /// Whether a request has one of them.
     pub(super) fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let token = bearer(headers).ok_or(Problem::Unauthorized("A bearer token is required."))?;
+        let token = bearer(headers).ok_or(NO_TOKEN)?;
         let digest: [u8; 32] = Sha256::digest(token).into();
         let known = self.0.iter().fold(Choice::from(0), |known, one| known | one.ct_eq(&digest));
         if known.into() { Ok(()) } else { Err(Problem::Unauthorized("This bearer token is not known.")) }

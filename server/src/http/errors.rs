@@ -40,7 +40,6 @@ pub(super) enum Code {
     PaymentKeyConflict,
     ValidationFailed,
     IdempotencyKeyReused,
-    RateLimited,
     Internal,
     Overloaded,
     DatabaseUnavailable,
@@ -49,7 +48,7 @@ pub(super) enum Code {
 
 impl Code {
     /// All of them, by status.
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::InvalidJson,
         Self::MissingIdempotencyKey,
         Self::BadRequest,
@@ -66,7 +65,6 @@ impl Code {
         Self::PaymentKeyConflict,
         Self::ValidationFailed,
         Self::IdempotencyKeyReused,
-        Self::RateLimited,
         Self::Internal,
         Self::Overloaded,
         Self::DatabaseUnavailable,
@@ -92,7 +90,6 @@ impl Code {
             Self::PaymentKeyConflict => "payment_key_conflict",
             Self::ValidationFailed => "validation_failed",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
-            Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::DatabaseUnavailable => "database_unavailable",
@@ -116,7 +113,6 @@ impl Code {
             | Self::HoldAlreadyRedeemed
             | Self::PaymentKeyConflict => StatusCode::CONFLICT,
             Self::ValidationFailed | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::DatabaseUnavailable | Self::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
         }
