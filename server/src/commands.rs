@@ -238,6 +238,8 @@ mod tests {
             "holdfast product resume 1 --force",
             "holdfast refund list --json",
             "holdfast refund done evt_1",
+            "holdfast refund done -evt_1",
+            "holdfast refund done --database-url sqlite:x.db evt_1",
             "holdfast audit --json",
             "holdfast openapi",
         ] {

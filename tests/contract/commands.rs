@@ -145,6 +145,11 @@ async fn a_refund_is_listed_until_it_is_done(setup: Setup) {
     assert_eq!(sale.assert_audit_passes().await["refunds_required"], listed["data"]);
     assert!(ok(&sale, &["refund", "list"]).await.contains("evt_late"));
 
+    // A key that a shell would take apart is shown so that it does not.
+    sale.pay("-an 'odd' key ", order_id, "success").await;
+    assert!(ok(&sale, &["refund", "list"]).await.contains(r"$'-an \'odd\' key '"));
+    ok(&sale, &["refund", "done", "-an 'odd' key "]).await;
+
     fails(&sale, 1, &["refund", "done", "evt_failed"]).await;
     fails(&sale, 2, &["refund", "done", ""]).await;
     ok(&sale, &["refund", "done", "evt_late"]).await;
