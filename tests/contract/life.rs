@@ -3,7 +3,7 @@
 use holdfast_test_support::{
     ADMIN_TOKEN, Client, OrFail, Request, ServerProcess, Setup, eventually, for_both, hold, order, payment,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::contract::{Contract, check};
 use crate::raw::{Raw, post_head};
@@ -123,6 +123,11 @@ async fn a_server_without_a_database_is_alive_but_not_ready() {
             request.path()
         );
     }
+    // An event that nobody could take is found by its key.
+    let line = server.log().wait_for(|line| line.text.contains("payment event").then(|| line.text.clone())).await;
+    let line: Value = serde_json::from_str(&line.unwrap_or_default()).or_fail();
+    let found = (&line["payment_key"], &line["order_id"], &line["code"]);
+    assert_eq!(found, (&json!("k"), &json!(1), &json!("database_unavailable")), "{line}");
     // What needs no database is answered, and so is what would be wrong with one.
     assert_eq!(client.get("/api/limits").await.or_fail().status, 200);
     for request in [hold(1, 0), Request::post("/api/orders", &json!({})), payment("k", 0, "success")] {
