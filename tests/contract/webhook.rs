@@ -128,7 +128,8 @@ async fn checks_come_in_order(setup: Setup) {
     sale.invalid(&event(&inside), "data.order_id").await;
     let inside = json!({"idempotency_key": "k", "data": {"status": "paid", "order_id": id}});
     sale.invalid(&event(&inside), "data.status").await;
-    for key in [json!(1), json!(["k"]), json!({}), json!(true), json!("k".repeat(256))] {
+    for key in [json!(1), json!(["k"]), json!({}), json!(true), json!("k".repeat(256)), json!("k\u{0}"), json!("a\nb")]
+    {
         for field in ["payment_idempotency_key", "idempotency_key"] {
             sale.invalid(&event(&json!({field: key, "order_id": id, "status": "success"})), field).await;
         }

@@ -76,6 +76,17 @@ pub async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, St
     Ok(Arc::new(sql::SqlStore::new(backend, options.readers)))
 }
 
+/// Whether [`open`] takes this URL; nothing is opened or made.
+///
+/// # Errors
+/// As [`open`].
+pub fn check_url(url: &str) -> Result<(), StoreError> {
+    match sqlite_path(url)? {
+        Some(_) => Ok(()),
+        None => mysql::MySql::new(url).map(|_| ()),
+    }
+}
+
 /// The file of an SQLite `url`; `None` if it is a URL of another kind.
 ///
 /// # Errors

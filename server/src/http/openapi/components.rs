@@ -76,7 +76,7 @@ pub(super) fn components() -> Value {
                 "Names this request: 1 to 64 visible ASCII characters. Any other value counts as none.",
                 &json!({"type": "string"}),
             ),
-            "WebhookId": header("webhook-id", &format!("Names the event.{signed}"), &json!({"type": "string"})),
+            "WebhookId": header("webhook-id", &format!("Names the event, where the body does not: then 1 to 255 bytes of UTF-8 without control characters.{signed}"), &json!({"type": "string"})),
             "WebhookTimestamp": header(
                 "webhook-timestamp",
                 &format!("When it was sent, in seconds since 1970, within five minutes of now.{signed}"),
@@ -96,6 +96,14 @@ pub(super) fn components() -> Value {
             "RetryAfter": {
                 "description": "After how many seconds to try again.", "required": true,
                 "schema": {"type": "integer", "minimum": 0},
+            },
+            "Allow": {
+                "description": "The methods that there are, separated by commas.", "required": true,
+                "schema": {"type": "string"},
+            },
+            "WwwAuthenticate": {
+                "description": "How to say who calls: by a bearer token.", "required": true,
+                "schema": {"type": "string", "enum": ["Bearer"]},
             },
             "IdempotentReplayed": {
                 "description": "There, and `true`, if this answer was given before.",
