@@ -59,6 +59,15 @@ pub enum StartError {
         /// What is wrong with it.
         problem: String,
     },
+    /// There is no SQLite file, and it is not to be made.
+    #[error(
+        "there is no database file {}: set DATABASE_URL to the one that the sale is in, or make it with \
+         `holdfast migrate`", .path.display()
+    )]
+    NoFile {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The database is there, but not one that this server can work with.
     #[error("the database {url} cannot be used: {problem}\nPut right the database or DATABASE_URL, and start again.")]
     Database {
@@ -132,11 +141,18 @@ pub async fn open_store(url: &DatabaseUrl) -> Result<Arc<dyn Store>, StartError>
     store::open(url.expose(), &OpenOptions::default()).await.map_err(|error| no_url(url, &error))
 }
 
-/// The file of an SQLite `url`; `None` if it is of another database.
+/// Checks that there is a file if `url` is of SQLite: opening it would make an empty sale.
 ///
 /// # Errors
-/// If the URL is not one of a database.
-pub fn sqlite_path(url: &DatabaseUrl) -> Result<Option<PathBuf>, StartError> {
+/// If there is none, or the URL is not one of a database.
+pub fn check_file(url: &DatabaseUrl) -> Result<(), StartError> {
+    match sqlite_path(url)? {
+        Some(path) if !path.exists() => Err(StartError::NoFile { path }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn sqlite_path(url: &DatabaseUrl) -> Result<Option<PathBuf>, StartError> {
     store::sqlite_path(url.expose()).map_err(|error| no_url(url, &error))
 }
 
@@ -178,6 +194,7 @@ fn listen(config: &Config, metrics: &Metrics) -> Result<http::Server, StartError
         webhook_secrets: config.webhook_secrets.clone(),
         admin_tokens: config.admin_tokens.clone(),
         api_tokens: config.api_tokens.clone(),
+        terms: config.terms,
         metrics: metrics.clone(),
     };
     let server = http::Server::bind(config.listen_addr, config.ops_addr, shell).map_err(|source| {
@@ -206,6 +223,9 @@ fn announce(what: &'static str, address: SocketAddr) {
 async fn open_database(config: &DatabaseConfig) -> Result<Arc<dyn Store>, StartError> {
     // Before it is opened, since that makes the file.
     let wants_demo = config.is_default && sqlite_path(&config.url)?.is_some_and(|path| is_new(&path));
+    if !config.migrate_on_start {
+        check_file(&config.url)?;
+    }
     let store = open_store(&config.url).await?;
     let mut pause = FIRST_PAUSE;
     loop {
@@ -268,19 +288,35 @@ fn demo_product() -> NewProduct {
     }
 }
 
-/// Cancels `stop` at the first SIGTERM or SIGINT, and ends the process at the second.
+/// How long after the first signal another one is taken for the same: whoever stops a whole group of
+/// processes often signals each of them and then the group.
+const SAME_SIGNAL_TIME: Duration = Duration::from_secs(1);
+
+/// Cancels `stop` at the first SIGTERM or SIGINT, and ends the process at the next that is meant as
+/// another one.
 fn stop_at_signals(stop: CancellationToken) -> Result<(), StartError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Signals)?;
     tokio::spawn(async move {
         let name = next(&mut terminate, &mut interrupt).await.0;
         tracing::info!(signal = name, "stopping");
+        let first = Instant::now();
         stop.cancel();
-        let (name, exit_code) = next(&mut terminate, &mut interrupt).await;
-        tracing::warn!(signal = name, "stopping at once");
-        std::process::exit(exit_code);
+        loop {
+            let (name, exit_code) = next(&mut terminate, &mut interrupt).await;
+            if is_another(first.elapsed()) {
+                tracing::warn!(signal = name, "stopping at once");
+                std::process::exit(exit_code);
+            }
+            tracing::debug!(signal = name, "a signal so soon after the first is taken for the same");
+        }
     });
     Ok(())
+}
+
+/// Whether a signal that comes so long after the first is another one.
+fn is_another(since_first: Duration) -> bool {
+    since_first >= SAME_SIGNAL_TIME
 }
 
 /// The next signal, with the exit code of a process that it ends.
@@ -308,6 +344,12 @@ mod tests {
         assert!(is_new(&path));
         std::fs::write(&path, "SQLite format 3").expect("written");
         assert!(!is_new(&path));
+    }
+
+    #[test]
+    fn signals_in_one_breath_are_one() {
+        assert!(!is_another(Duration::ZERO) && !is_another(Duration::from_millis(999)));
+        assert!(is_another(Duration::from_secs(1)));
     }
 
     #[test]

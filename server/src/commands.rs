@@ -26,7 +26,8 @@ use crate::telemetry::logs;
 #[command(
     name = "holdfast",
     version,
-    after_help = "Without a command: serve.\n\n\
+    after_help = "Without a command: serve, with the settings of the environment; flags need the word: \
+                  holdfast serve --listen-addr …\n\n\
                   Exit codes: 0 done; 1 failed, or `audit` found a breach; 2 wrong usage or settings; \
                   3 `audit` could not check."
 )]
@@ -107,9 +108,10 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::DatabaseUrl { .. } => Self::Usage(error.to_string()),
-            StartError::Signals(_) | StartError::Listen { .. } | StartError::Database { .. } => {
-                Self::Failed(error.to_string())
-            }
+            StartError::Signals(_)
+            | StartError::Listen { .. }
+            | StartError::NoFile { .. }
+            | StartError::Database { .. } => Self::Failed(error.to_string()),
         }
     }
 }
@@ -134,8 +136,12 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve { settings } => {
             let sources = sources(settings.0);
             logs::start(&read_log_settings(&sources, "info")?);
-            let config = Config::read(&sources)?;
-            Ok(wait(app::serve(config))??)
+            let served = serve(&sources);
+            if let Err(failure) = &served {
+                // Whoever collects the log must find there why a server is not.
+                tracing::error!(reason = failure.text(), "the server did not start");
+            }
+            served
         }
         Command::Migrate { settings } => {
             let sources = quiet_sources(settings.0)?;
@@ -149,6 +155,11 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Openapi => print(&crate::http::openapi()),
     }
+}
+
+fn serve(sources: &Sources<'_>) -> Result<(), Failure> {
+    let config = Config::read(sources)?;
+    Ok(wait(app::serve(config))??)
 }
 
 fn sources(given: Given) -> Sources<'static> {
@@ -227,6 +238,8 @@ mod tests {
             "holdfast product resume 1 --force",
             "holdfast refund list --json",
             "holdfast refund done evt_1",
+            "holdfast refund done -evt_1",
+            "holdfast refund done --database-url sqlite:x.db evt_1",
             "holdfast audit --json",
             "holdfast openapi",
         ] {

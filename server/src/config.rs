@@ -14,6 +14,7 @@ use std::time::Duration;
 use sale::Terms;
 
 use crate::http::{Tokens, WebhookSecrets};
+use crate::store;
 use crate::telemetry::logs::{LogFormat, LogSettings};
 
 pub use secret::{DatabaseUrl, Secret};
@@ -237,17 +238,13 @@ impl<'a> Reading<'a> {
         self.keep(secrets.map(Some))
     }
 
-    /// Bearer tokens, separated by spaces or commas.
     fn tokens(&mut self, name: &str) -> Option<Tokens> {
         let value = self.secret(name)?;
-        let fits_a_header = |character: char| character.is_ascii_graphic() || character.is_ascii_whitespace();
-        let tokens = Tokens::parse(value.expose()).filter(|_| value.expose().chars().all(fits_a_header));
-        if tokens.is_none() {
-            // Unset means "open to all" or "closed to all": nobody who wrote something meant that.
-            let problem = "must be one or more tokens of visible ASCII characters, separated by spaces or commas";
-            self.errors.push(SettingError::new(name, problem));
-        }
-        tokens
+        // Unset means "open to all" or "closed to all": nobody who wrote something meant that.
+        let tokens = Tokens::parse(value.expose()).map_err(|error| {
+            SettingError::new(name, format!("cannot be used: {error}; several are separated by spaces"))
+        });
+        self.keep(tokens.map(Some))
     }
 
     fn database(&mut self) -> DatabaseConfig {
@@ -265,11 +262,38 @@ impl<'a> Reading<'a> {
             return DatabaseConfig { url: DatabaseUrl::new(default), is_default: true, migrate_on_start };
         };
         let url = DatabaseUrl::new(url.expose().trim());
-        if !["sqlite:", "mysql://", "mariadb://"].iter().any(|scheme| url.expose().starts_with(scheme)) {
-            let _: Option<()> = self.wrong(name, &url, "sqlite:PATH or mysql://user:password@host:port/name");
+        if let Err(problem) = check_url(&url) {
+            self.errors.push(SettingError::new(name, problem));
         }
         DatabaseConfig { url, is_default: false, migrate_on_start }
     }
+}
+
+/// Parameters of a database URL that name files.
+const FILE_PARAMETERS: [&str; 6] = ["ssl-ca", "sslca", "ssl-cert", "sslcert", "ssl-key", "sslkey"];
+
+/// What is wrong with a database URL, if anything is: its form, or a file that it names.
+fn check_url(url: &DatabaseUrl) -> Result<(), String> {
+    let text = url.expose();
+    if !["sqlite:", "mysql://", "mariadb://"].iter().any(|scheme| text.starts_with(scheme)) {
+        let wanted = "must be sqlite:PATH or mysql://user:password@host:port/name";
+        return Err(match url.masked() {
+            Some(shown) => format!("is \"{shown}\", but {wanted}"),
+            None => format!("{wanted}; what is set is not shown, since it may hold a password"),
+        });
+    }
+    store::check_url(text).map_err(|error| format!("is \"{url}\": {}", error.source))?;
+    let Some((_, parameters)) = text.split_once('?').filter(|_| !text.starts_with("sqlite:")) else { return Ok(()) };
+    for (name, value) in form_urlencoded::parse(parameters.as_bytes()) {
+        // A certificate may also be written out in the URL itself.
+        if FILE_PARAMETERS.contains(&&*name)
+            && !value.trim_start().starts_with("-----BEGIN")
+            && let Err(error) = std::fs::read(&*value)
+        {
+            return Err(format!("names the file {name}={value}, which cannot be read: {error}"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

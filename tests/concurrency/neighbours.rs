@@ -16,7 +16,11 @@ for_both!(one_poisoned_command_fails_alone, an_inconsistent_product_is_taken_out
 mod on_mariadb {
     use super::*;
 
-    for_mariadb!(a_product_locked_by_hand_stops_no_other, a_silent_connection_stops_its_product_for_a_minute_at_most);
+    for_mariadb!(
+        a_product_locked_by_hand_stops_no_other,
+        many_products_locked_by_hand_stop_no_other,
+        a_silent_connection_stops_its_product_for_a_minute_at_most
+    );
 
     async fn a_product_locked_by_hand_stops_no_other(setup: Setup) {
         let sale = setup.start().await;
@@ -46,6 +50,37 @@ mod on_mariadb {
             waiting_answered += 1;
         }
         assert_eq!(sale.stock(locked).await.reserved, waiting_answered as u64);
+        sale.assert_audit_passes().await;
+    }
+
+    async fn many_products_locked_by_hand_stop_no_other(setup: Setup) {
+        const LOCKED: usize = 15;
+        let sale = setup.start().await;
+        let (mut locks, mut locked, mut free) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..LOCKED {
+            locked.push(sale.product(10).await);
+            free.push(sale.product(10).await);
+        }
+        for product in &locked {
+            locks.push(Lock::take(&sale, *product).await);
+        }
+        for round in 0..rounds(2, 10) {
+            // In one burst, so that locked and free ones would share transactions.
+            let both = locked.iter().zip(&free).flat_map(|(locked, free)| [hold(*locked, 1), hold(*free, 1)]);
+            let answers = all(sale.client.burst(both.collect()).await);
+            let (free_answers, locked_answers): (Vec<_>, Vec<_>) =
+                answers.into_iter().enumerate().partition(|(n, _)| n % 2 == 1);
+            let free_answers: Vec<Answer> = free_answers.into_iter().map(|(_, answer)| answer).collect();
+            assert_eq!(statuses(&free_answers), BTreeMap::from([((201, String::new()), LOCKED)]), "round {round}");
+            assert!(locked_answers.iter().all(|(_, answer)| answer.status == 503));
+        }
+        for lock in locks {
+            lock.release().await;
+        }
+        for product in locked {
+            sale.hold(product, 1).await;
+            assert_eq!(sale.stock(product).await.reserved, 1, "nothing happened for those who were told so");
+        }
         sale.assert_audit_passes().await;
     }
 

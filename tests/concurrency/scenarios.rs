@@ -4,16 +4,21 @@
 //! What does not belong here: races between different steps (`races`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use holdfast_test_support::{
-    HOUSEKEEPING, OrFail, Setup, Stock, all, deadline_of, eventually, for_both, hold, number, payment, rounds, statuses,
+    HOUSEKEEPING, OrFail, Setup, Stock, all, clock_is, deadline_of, eventually, for_both, hold, number, payment,
+    rounds, statuses,
 };
 use serde_json::json;
+
+use crate::lock::Lock;
 
 for_both!(
     holds_at_the_boundary,
     holds_of_many_sizes_at_the_boundary,
     an_expired_hold_returns_its_units,
+    an_overdue_hold_keeps_no_units_swept_or_not,
     a_repeated_webhook_takes_effect_once,
     a_webhook_before_its_order_leaves_no_trace,
 );
@@ -94,6 +99,23 @@ async fn an_expired_hold_returns_its_units(setup: Setup) {
         }
     })
     .await;
+    sale.assert_audit_passes().await;
+}
+
+async fn an_overdue_hold_keeps_no_units_swept_or_not(setup: Setup) {
+    let sale = setup.setting("HOLD_TTL_SECONDS", "1").start().await;
+    let product = sale.product(10).await;
+    let id = sale.hold(product, 10).await;
+    // Nobody can sweep while the product is locked.
+    let lock = Lock::take(&sale, product).await;
+    clock_is(Duration::ZERO, deadline_of(&sale.hold_shown(id).await)).await;
+    assert_eq!(sale.stock(product).await, Stock { free: 10, available: 10, reserved: 0 });
+    let shown = sale.hold_shown(id).await;
+    assert_eq!((&shown["status"], &shown["release_reason"]), (&"released".into(), &"expired".into()));
+    let row = format!("SELECT status FROM holds WHERE id = {id}");
+    assert_eq!(sale.database.rows(&row).await.or_fail(), [[Some("active".to_owned())]]);
+    lock.release().await;
+    sale.hold(product, 10).await;
     sale.assert_audit_passes().await;
 }
 

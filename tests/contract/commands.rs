@@ -145,6 +145,11 @@ async fn a_refund_is_listed_until_it_is_done(setup: Setup) {
     assert_eq!(sale.assert_audit_passes().await["refunds_required"], listed["data"]);
     assert!(ok(&sale, &["refund", "list"]).await.contains("evt_late"));
 
+    // A key that a shell would take apart is shown so that it does not.
+    sale.pay("-an 'odd' key ", order_id, "success").await;
+    assert!(ok(&sale, &["refund", "list"]).await.contains(r"$'-an \'odd\' key '"));
+    ok(&sale, &["refund", "done", "-an 'odd' key "]).await;
+
     fails(&sale, 1, &["refund", "done", "evt_failed"]).await;
     fails(&sale, 2, &["refund", "done", ""]).await;
     ok(&sale, &["refund", "done", "evt_late"]).await;
@@ -235,6 +240,10 @@ async fn a_file_that_is_not_there_is_not_made_by_those_who_only_look() {
         assert!(finished.err.contains("there is no database file"), "{}", finished.err);
         assert!(!path.exists(), "{arguments:?} made a file");
     }
+    // Nor by a server that is to find a schema.
+    let finished = builder.clone().setting("MIGRATE_ON_START", "false").run(&["serve"]).await.or_fail();
+    assert_eq!(finished.code(), Some(1), "{}", finished.err);
+    assert!(finished.err.contains("there is no database file") && !path.exists(), "{}", finished.err);
     let made = builder.run(&["product", "add", "--name", "Lamp", "--price", "1", "--stock", "1"]).await.or_fail();
     assert_eq!((made.code(), made.out.as_str()), (Some(0), "1\n"), "{}", made.err);
 }
@@ -245,7 +254,13 @@ async fn wrong_settings_are_told_and_secrets_are_not() {
     for (name, value, said) in [
         ("HOLD_TTL_SECONDS", "0", "HOLD_TTL_SECONDS is \"0\", but must be a whole number from 1 to 86400"),
         ("DATABASE_URL", "postgres://app:swordfish@db/shop", "DATABASE_URL is \"postgres://app:***@db/shop\""),
-        ("DATABASE_URL", "mysql://app:swordfish@db", "DATABASE_URL is mysql://app:***@db: "),
+        (
+            "DATABASE_URL",
+            "mysql://app:swordfish@db",
+            "DATABASE_URL is \"mysql://app:***@db\": the database URL names no database",
+        ),
+        ("DATABASE_URL", "root:swordfish@h/x", "DATABASE_URL must be sqlite:PATH or mysql://"),
+        ("ADMIN_TOKEN", "x,Zk9", "ADMIN_TOKEN cannot be used: token 1 has fewer than 8 characters"),
         ("WEBHOOK_SECRET", "whsec_swordfish", "WEBHOOK_SECRET cannot be used: "),
         ("WEBHOOK_SECRET_FILE", "/no/such/file", "WEBHOOK_SECRET_FILE names \"/no/such/file\", which cannot be read: "),
         ("REQUIRE_DATABASE_URL", "true", "DATABASE_URL is not set, and REQUIRE_DATABASE_URL is"),
@@ -255,6 +270,8 @@ async fn wrong_settings_are_told_and_secrets_are_not() {
         assert_eq!(finished.code(), Some(2), "{name}={value}: {}", finished.err);
         assert!(finished.err.contains(said), "{}", finished.err);
         assert!(!finished.err.contains("swordfish"), "{}", finished.err);
+        // A script that waits for the address must not go on.
+        assert!(!finished.out.contains("listening"), "{}", finished.out);
     }
     let help = builder.run(&["serve", "--help"]).await.or_fail();
     assert_eq!(help.code(), Some(0), "{}", help.err);

@@ -4,7 +4,7 @@
 //! What does not belong here: which answer is right for a request; that is what each test says.
 
 use holdfast_test_support::{Answer, OrFail, Request, Sale, Setup};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// A sale that is held against `/openapi.json`.
 pub(crate) struct Contract {
@@ -73,6 +73,10 @@ pub(crate) fn check(document: &Value, request: &Request, answer: &Answer) {
     let Some(operation) = operation(document, request) else {
         assert!(matches!(answer.status, 404 | 405), "{what}: not described");
         assert_eq!(answer.header("allow").is_some(), answer.status == 405, "{what}");
+        // Every operation of a path says what the other methods get.
+        for operation in item(document, request).into_iter().flat_map(|item| item.values()) {
+            assert!(answer.status == 404 || operation["responses"]["405"].is_object(), "{what}: 405 is not described");
+        }
         if request.method() != "HEAD" {
             assert_form(document, &json!({"$ref": "#/components/schemas/Error"}), &answer.json(), &what);
         }
@@ -107,11 +111,15 @@ fn assert_form(document: &Value, schema: &Value, body: &Value, what: &str) {
 
 /// The description of what a request does, if it is described.
 fn operation<'a>(document: &'a Value, request: &Request) -> Option<&'a Value> {
-    let path = request.path().split('?').next().unwrap_or_default();
     let method = if request.method() == "HEAD" { "get".to_owned() } else { request.method().as_str().to_lowercase() };
+    item(document, request)?.get(&method)
+}
+
+/// The description of the path of a request.
+fn item<'a>(document: &'a Value, request: &Request) -> Option<&'a Map<String, Value>> {
+    let path = request.path().split('?').next().unwrap_or_default();
     let paths = document["paths"].as_object().expect("paths");
-    let (_, item) = paths.iter().find(|(template, _)| matches(template, path))?;
-    item.get(&method)
+    paths.iter().find(|(template, _)| matches(template, path))?.1.as_object()
 }
 
 fn matches(template: &str, path: &str) -> bool {

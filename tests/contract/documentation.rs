@@ -32,6 +32,7 @@ async fn the_description_is_complete(setup: Setup) {
                 let examples = &response["content"]["application/json"]["examples"];
                 assert!(!is_error || examples.as_object().is_some_and(|it| !it.is_empty()), "{what} {status}");
             }
+            assert!(responses["405"]["headers"]["Allow"].is_object(), "{what}");
             if path.contains("{id}") {
                 assert!(responses.contains_key("404"), "{what}");
             }
@@ -101,6 +102,8 @@ async fn the_page_needs_nothing_from_elsewhere(setup: Setup) {
     }
     let settings = sale.sale.send(&Request::get("/docs/swagger-initializer.js")).await.text();
     assert!(settings.contains("\"/openapi.json\"") && settings.contains("\"none\""), "{settings}");
+    // Typed with a slash at its end it is the same page.
+    assert_eq!(sale.sale.send(&Request::get("/docs/")).await.text(), text);
     sale.refused(&Request::get("/docs/nothing.js"), 404, "not_found").await;
     sale.refused(&Request::get("/docs/../Cargo.toml"), 404, "not_found").await;
 }

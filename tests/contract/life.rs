@@ -1,6 +1,9 @@
 //! The life of a server as its watchers see it: starting, ready, draining, gone.
 
-use holdfast_test_support::{Client, OrFail, Request, ServerProcess, Setup, eventually, for_both, hold};
+use holdfast_test_support::{
+    ADMIN_TOKEN, Client, OrFail, Request, ServerProcess, Setup, eventually, for_both, hold, order, payment,
+};
+use serde_json::{Value, json};
 
 use crate::contract::{Contract, check};
 use crate::raw::{Raw, post_head};
@@ -91,7 +94,7 @@ async fn a_drain_delay_keeps_accepting(setup: Setup) {
 
 #[tokio::test]
 async fn a_server_without_a_database_is_alive_but_not_ready() {
-    let builder = ServerProcess::builder(env!("CARGO_BIN_EXE_holdfast")).setting("ADMIN_TOKEN", "token");
+    let builder = ServerProcess::builder(env!("CARGO_BIN_EXE_holdfast")).setting("ADMIN_TOKEN", ADMIN_TOKEN);
     // Nobody listens on port 1.
     let server = builder.database("mysql://root@127.0.0.1:1/holdfast").listen().await.or_fail();
     let client = server.client();
@@ -105,10 +108,9 @@ async fn a_server_without_a_database_is_alive_but_not_ready() {
         Request::get("/api/holds/1"),
         Request::delete("/api/holds/1"),
         Request::get("/api/orders/1"),
-        Request::get("/api/limits"),
         hold(1, 1),
-        holdfast_test_support::order(1),
-        holdfast_test_support::payment("k", 1, "success"),
+        order(1),
+        payment("k", 1, "success"),
     ] {
         let answer = client.send(&request).await.or_fail();
         check(&document, &request, &answer);
@@ -120,6 +122,16 @@ async fn a_server_without_a_database_is_alive_but_not_ready() {
             request.method(),
             request.path()
         );
+    }
+    // An event that nobody could take is found by its key.
+    let line = server.log().wait_for(|line| line.text.contains("payment event").then(|| line.text.clone())).await;
+    let line: Value = serde_json::from_str(&line.unwrap_or_default()).or_fail();
+    let found = (&line["payment_key"], &line["order_id"], &line["code"]);
+    assert_eq!(found, (&json!("k"), &json!(1), &json!("database_unavailable")), "{line}");
+    // What needs no database is answered, and so is what would be wrong with one.
+    assert_eq!(client.get("/api/limits").await.or_fail().status, 200);
+    for request in [hold(1, 0), Request::post("/api/orders", &json!({})), payment("k", 0, "success")] {
+        assert_eq!(client.send(&request).await.or_fail().status, 422, "{}", request.path());
     }
     let status = server.terminate().await.or_fail();
     assert_eq!(status.code(), Some(0));

@@ -109,7 +109,9 @@ async fn the_signed_id_is_a_key(setup: Setup) {
     assert_eq!(keys, ["msg_1", "evt_2"]);
     let body = json!({"order_id": order_id, "status": "failure"}).to_string();
     sale.refused(&signed("msg_1", &body), 409, "payment_key_conflict").await;
-    sale.refused(&signed(&"m".repeat(256), &body), 400, "bad_request").await;
+    for id in ["m".repeat(256), "tab\tbed".to_owned()] {
+        sale.invalid(&signed(&id, &body), "webhook-id").await;
+    }
 }
 
 async fn a_bad_secret_refuses_to_start(setup: Setup) {

@@ -15,6 +15,7 @@ for_both!(
     checks_come_in_order,
     an_event_before_its_order_writes_nothing,
     a_late_success_is_a_refund,
+    what_nobody_foresaw_is_a_500_that_tells_nothing,
 );
 
 fn event(body: &Value) -> Request {
@@ -127,7 +128,8 @@ async fn checks_come_in_order(setup: Setup) {
     sale.invalid(&event(&inside), "data.order_id").await;
     let inside = json!({"idempotency_key": "k", "data": {"status": "paid", "order_id": id}});
     sale.invalid(&event(&inside), "data.status").await;
-    for key in [json!(1), json!(["k"]), json!({}), json!(true), json!("k".repeat(256))] {
+    for key in [json!(1), json!(["k"]), json!({}), json!(true), json!("k".repeat(256)), json!("k\u{0}"), json!("a\nb")]
+    {
         for field in ["payment_idempotency_key", "idempotency_key"] {
             sale.invalid(&event(&json!({field: key, "order_id": id, "status": "success"})), field).await;
         }
@@ -174,4 +176,19 @@ async fn a_late_success_is_a_refund(setup: Setup) {
     let done = sale.holdfast(&["refund", "done", "evt_2"]).await;
     assert_eq!(done.code(), Some(0), "{}{}", done.out, done.err);
     assert!(!sale.assert_audit_passes().await.to_string().contains("evt_2"));
+}
+
+async fn what_nobody_foresaw_is_a_500_that_tells_nothing(setup: Setup) {
+    let sale = Contract::start(setup).await;
+    let product = sale.product(10).await;
+    let id = pending_order(&sale, product, 2).await;
+    let before = sale.database.snapshot(&[]).await.or_fail();
+    sale.database.execute("ALTER TABLE payment_events RENAME TO payment_events_away").await.or_fail();
+    let answer = sale.refused(&payment("evt_1", id, "failure"), 500, "internal").await;
+    assert_eq!(answer.text(), r#"{"error":"Internal Server Error","code":"internal"}"#);
+    sale.database.execute("ALTER TABLE payment_events_away RENAME TO payment_events").await.or_fail();
+    assert_eq!(sale.database.snapshot(&[]).await.or_fail(), before);
+    // The provider sends it again, and nothing stands in its way.
+    sale.pay("evt_1", id, "failure").await;
+    assert_eq!(sale.stock(product).await, Stock { free: 10, available: 10, reserved: 0 });
 }

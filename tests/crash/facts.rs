@@ -5,7 +5,11 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use holdfast_test_support::{Answer, Client, OrFail, Request, number};
+
+/// How many questions are asked at the same time.
+const AT_ONCE: usize = 32;
 
 /// What one hold has gone through, as far as it was acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,26 +86,32 @@ impl Facts {
 
     /// Fails unless the server still says all that was acknowledged.
     pub(crate) async fn check(&self, client: &Client) {
-        for (hold_id, fact) in &self.holds {
-            let shown = shown(client, &format!("/api/holds/{hold_id}")).await;
-            let status = shown["status"].as_str().unwrap_or_default();
-            let reason = shown["release_reason"].as_str().unwrap_or_default();
-            let fits = match fact {
-                Fact::Placed => status == "active" || (status == "released" && reason == "expired"),
-                // Its deadline may have come before the request: that is acknowledged just so.
-                Fact::GivenBack => status == "released" && matches!(reason, "given_back" | "expired"),
-                Fact::Ordered(order) | Fact::Paid(order) | Fact::Failed(order) => {
-                    let is_its_order = number(&shown["order_id"]) == *order;
-                    is_its_order && is_as_acknowledged(client, fact, *order, status, reason).await
-                }
-            };
-            assert!(fits, "hold {hold_id} was acknowledged as {fact:?}, and is {shown}");
-        }
-        for (request, body) in &self.replays {
-            let again = client.send(request).await.or_fail();
-            assert_eq!((again.status, &again.body), (201, body), "{request:?} was answered otherwise");
-        }
+        let holds = stream::iter(&self.holds);
+        holds.for_each_concurrent(AT_ONCE, |(hold_id, fact)| check_hold(client, *hold_id, fact)).await;
+        let replays = stream::iter(&self.replays);
+        replays
+            .for_each_concurrent(AT_ONCE, |(request, body)| async move {
+                let again = client.send(request).await.or_fail();
+                assert_eq!((again.status, &again.body), (201, body), "{request:?} was answered otherwise");
+            })
+            .await;
     }
+}
+
+async fn check_hold(client: &Client, hold_id: u64, fact: &Fact) {
+    let shown = shown(client, &format!("/api/holds/{hold_id}")).await;
+    let status = shown["status"].as_str().unwrap_or_default();
+    let reason = shown["release_reason"].as_str().unwrap_or_default();
+    let fits = match fact {
+        Fact::Placed => status == "active" || (status == "released" && reason == "expired"),
+        // Its deadline may have come before the request: that is acknowledged just so.
+        Fact::GivenBack => status == "released" && matches!(reason, "given_back" | "expired"),
+        Fact::Ordered(order) | Fact::Paid(order) | Fact::Failed(order) => {
+            let is_its_order = number(&shown["order_id"]) == *order;
+            is_its_order && is_as_acknowledged(client, fact, *order, status, reason).await
+        }
+    };
+    assert!(fits, "hold {hold_id} was acknowledged as {fact:?}, and is {shown}");
 }
 
 async fn is_as_acknowledged(client: &Client, fact: &Fact, order: u64, hold_status: &str, reason: &str) -> bool {

@@ -40,15 +40,8 @@ impl Database {
     pub(super) async fn open(sources: &Sources<'_>, schema: Schema) -> Result<Self, Failure> {
         let config = DatabaseConfig::read(sources)?;
         let url = config.url;
-        if schema == Schema::Checked
-            && let Some(path) = crate::app::sqlite_path(&url)?
-            && !path.exists()
-        {
-            // Opening it would make an empty sale, and what is said of that would be about nothing.
-            return Err(Failure::Failed(format!(
-                "there is no database file {}: set DATABASE_URL to the one that the sale is in",
-                path.display()
-            )));
+        if schema == Schema::Checked || !config.migrate_on_start {
+            crate::app::check_file(&url)?;
         }
         let store = crate::app::open_store(&url).await?;
         let database = Self { store, url };

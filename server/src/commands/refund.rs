@@ -7,7 +7,7 @@ use sale::Key;
 use serde::Serialize;
 
 use super::database::{Database, Schema};
-use super::table::{Align, Table, printable};
+use super::table::{Align, Table, as_argument};
 use super::{Failure, List, print, print_json, quiet_sources, wait};
 use crate::config::ReaderFlags;
 use crate::http::format;
@@ -26,7 +26,8 @@ pub(super) enum Command {
     },
     /// Note that a payment was paid back.
     Done {
-        /// The key of the payment event, as `refund list` shows it.
+        /// The key of the payment event, as `refund list` shows it: ready for a shell, quotes included.
+        #[arg(allow_hyphen_values = true)]
         key: String,
         #[command(flatten)]
         settings: ReaderFlags,
@@ -54,9 +55,9 @@ pub(super) fn run(command: Command) -> Result<(), Failure> {
             let work = async |database: &Database| {
                 let done = database.store.refund_done(&wanted).await;
                 if done.map_err(|error| database.failed("the refund may not have been noted", &error))? {
-                    print(&format!("payment {} is noted as paid back", printable(&key)))
+                    print(&format!("payment {} is noted as paid back", as_argument(&key)))
                 } else {
-                    let key = printable(&key);
+                    let key = as_argument(&key);
                     Err(Failure::Failed(format!("no payment {key} waits to be paid back; see `holdfast refund list`")))
                 }
             };
@@ -71,7 +72,7 @@ pub(super) fn as_text(refunds: &[Refund]) -> String {
     let mut table = Table::new(columns);
     for refund in refunds {
         table.row([
-            refund.key.to_string(),
+            as_argument(&refund.key.to_string()),
             refund.order_id.to_string(),
             format::amount(refund.amount),
             format::time(refund.received_at),

@@ -58,6 +58,36 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '\u{fffd}' } else { character }).collect()
 }
 
+/// Text as an argument that a shell reads back byte for byte: as it is where nothing in it means anything
+/// to a shell, else in quotes, and with escapes (`$'…'`) for what cannot be seen.
+pub(super) fn as_argument(text: &str) -> String {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "_-./:@%+=,".contains(it);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    // Two of those that are escaped in Rust's own notation can be seen all the same.
+    let is_visible = |it: char| "\"\\".contains(it) || (it != '\'' && it.escape_debug().len() == 1);
+    if text.chars().all(is_visible) {
+        return format!("'{text}'");
+    }
+    let mut argument = "$'".to_owned();
+    for character in text.chars() {
+        match character {
+            '\'' | '\\' => argument.extend(['\\', character]),
+            visible if is_visible(visible) => argument.push(visible),
+            hidden => {
+                // Three octal digits end by themselves, whatever follows them.
+                for byte in hidden.encode_utf8(&mut [0; 4]).bytes() {
+                    // Writing into a string cannot fail.
+                    let _ = write!(argument, "\\{byte:03o}");
+                }
+            }
+        }
+    }
+    argument.push('\'');
+    argument
+}
+
 /// A number with its noun: `1 hold`, `1,204 holds`.
 pub(super) fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(number), if number == 1 { one } else { many })
@@ -82,6 +112,26 @@ mod tests {
         table.row(["12".into(), "X".into(), "1,000,000".into()]);
         let expected = "  id  name           stock\n   7  Lämp\u{fffd}[31m        100\n  12  X          1,000,000\n";
         assert_eq!(table.render("  "), expected);
+    }
+
+    #[test]
+    fn an_argument_is_read_back_by_a_shell() {
+        for (text, argument) in [
+            ("evt_1", "evt_1"),
+            ("pay:1/2@x", "pay:1/2@x"),
+            ("", "''"),
+            ("two words ", "'two words '"),
+            ("ö$HOME\"\\", "'ö$HOME\"\\'"),
+            ("it's", r"$'it\'s'"),
+            ("it's \\ ö", r"$'it\'s \\ ö'"),
+            ("a\u{a0}7", r"$'a\302\2407'"),
+            ("\u{202e}x", r"$'\342\200\256x'"),
+            ("\u{1b}[31m\n", r"$'\033[31m\012'"),
+        ] {
+            assert_eq!(as_argument(text), argument);
+            let read = std::process::Command::new("bash").args(["-c", &format!("printf %s {argument}")]).output();
+            assert_eq!(String::from_utf8(read.expect("a shell").stdout).as_deref(), Ok(text), "{argument}");
+        }
     }
 
     #[test]

@@ -173,9 +173,9 @@ Secrets (environment only, never flags; each may come from a file instead, as NA
   WEBHOOK_SECRET  what payment webhooks are signed with, as in the Standard Webhooks
                   specification: whsec_ and base64 of 24 bytes or more; several, separated by
                   spaces, while one replaces another. Unset: webhooks are not checked.
-  ADMIN_TOKEN     the bearer token of operators; several, separated by spaces or commas, while
-                  one replaces another. Unset: their routes do not exist.
-  API_TOKENS      bearer tokens for the storefront API, separated by spaces or commas.
+  ADMIN_TOKEN     the bearer token of operators: 8 or more visible ASCII characters; several,
+                  separated by spaces, while one replaces another. Unset: their routes do not exist.
+  API_TOKENS      bearer tokens for the storefront API, of the same form, separated by spaces.
                   Unset: it is open to whoever can reach it.
 
 Every setting is an environment variable; a flag comes before it. An empty value counts as unset.";

@@ -45,7 +45,7 @@ fn what_is_set_is_read() {
         ("MIGRATE_ON_START", "False"),
         ("HOLD_TTL_SECONDS", ""),
         ("ADMIN_TOKEN", "key-of-the-shop"),
-        ("API_TOKENS", "one, two three"),
+        ("API_TOKENS", "the-first-shop\n the,second=shop"),
         ("WEBHOOK_SECRET", WEBHOOK_SECRET),
     ])
     .expect("all is right");
@@ -56,7 +56,7 @@ fn what_is_set_is_read() {
     assert_eq!((config.batch_max, config.terms.hold_ttl_seconds), (1, 120));
     assert!(config.webhook_secrets.is_some() && config.admin_tokens.is_some() && config.api_tokens.is_some());
     let shown = format!("{config:?}");
-    for secret in ["swordfish", "key-of-the-shop", "three", WEBHOOK_SECRET] {
+    for secret in ["swordfish", "key-of-the-shop", "the,second", WEBHOOK_SECRET] {
         assert!(!shown.contains(secret), "{shown}");
     }
 }
@@ -86,6 +86,28 @@ fn a_wrong_value_is_named_with_what_would_be_right() {
             "is \"postgres://app:***@db/shop\", but must be sqlite:PATH or mysql://user:password@host:port/name",
         ),
         (
+            "DATABASE_URL",
+            "root:swordfish@h/x",
+            "must be sqlite:PATH or mysql://user:password@host:port/name; what is set is not shown, since it may hold \
+             a password",
+        ),
+        (
+            "DATABASE_URL",
+            "mysql://app:sword?fish@db/shop",
+            "is \"mysql://app:***@db/shop\": the database URL has an unknown parameter; known: ssl-mode, sslmode, \
+             ssl-ca, sslca, ssl-cert, sslcert, ssl-key, sslkey, socket",
+        ),
+        (
+            "DATABASE_URL",
+            "mysql://app:swordfish@db/",
+            "is \"mysql://app:***@db/\": the database URL names no database: mysql://user@host:port/NAME",
+        ),
+        (
+            "DATABASE_URL",
+            "mysql://app:swordfish@db/shop?ssl-ca=%2Fno%2Fsuch%2Ffile",
+            "names the file ssl-ca=/no/such/file, which cannot be read: No such file or directory (os error 2)",
+        ),
+        (
             "REQUIRE_DATABASE_URL",
             "true",
             "DATABASE_URL is not set, and REQUIRE_DATABASE_URL is: set it to mysql://user:password@host:port/name, \
@@ -93,10 +115,20 @@ fn a_wrong_value_is_named_with_what_would_be_right() {
         ),
         (
             "ADMIN_TOKEN",
-            "a-token, Zürich",
-            "must be one or more tokens of visible ASCII characters, separated by spaces or commas",
+            "a-token-of-Zürich",
+            "cannot be used: token 1 has characters that are not visible ASCII; several are separated by spaces",
         ),
-        ("API_TOKENS", " , ", "must be one or more tokens of visible ASCII characters, separated by spaces or commas"),
+        (
+            "ADMIN_TOKEN",
+            "long-enough short",
+            "cannot be used: token 2 has fewer than 8 characters; several are separated by spaces",
+        ),
+        (
+            "ADMIN_TOKEN",
+            "x,Zk9",
+            "cannot be used: token 1 has fewer than 8 characters; several are separated by spaces",
+        ),
+        ("API_TOKENS", " \n", "cannot be used: there is no token; several are separated by spaces"),
         (
             "WEBHOOK_SECRET",
             "whsec_c2hvcnQ=",

@@ -37,6 +37,13 @@ impl Batch {
         batches.into_values().map(Self::new).collect()
     }
 
+    /// The commands of these products, taken out of the batch.
+    pub(super) fn take_products(&mut self, products: &BTreeSet<ProductId>) -> Vec<Ticket> {
+        let (taken, rest) = self.tickets.drain(..).partition(|ticket| products.contains(&ticket.product_id));
+        self.tickets = rest;
+        taken
+    }
+
     pub(super) fn halve(mut self) -> Vec<Self> {
         let second = self.tickets.split_off(self.tickets.len() / 2);
         vec![Self::new(self.tickets), Self::new(second)]

@@ -7,6 +7,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::{sleep, timeout};
 
+use crate::store::{Fault, StoreError};
+
 /// How long the database may take to answer anything; past it the connection counts as lost.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -26,6 +28,20 @@ pub(super) async fn answer_of<T>(call: impl Future<Output = T>) -> Result<T, NoA
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(panic)) => Err(NoAnswer::Panicked(panic_message(panic.as_ref()))),
         Err(_) => Err(NoAnswer::TimedOut),
+    }
+}
+
+/// Waits for the answer of the store; none is a lost connection.
+///
+/// # Errors
+/// What the store said, or that it said nothing.
+pub(super) async fn answered<T>(
+    what: &str,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    match answer_of(call).await {
+        Ok(answer) => answer,
+        Err(no_answer) => Err(StoreError::new(Fault::Disconnected, format!("{what}: {no_answer}"))),
     }
 }
 

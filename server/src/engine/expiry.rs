@@ -14,11 +14,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Shared;
+use super::calls::answered;
 use super::ticket::Waited;
 use super::waiting::Class;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-const SWEEP_TIMEOUT: Duration = Duration::from_secs(5);
 /// A product whose due work failed is tried again after this long, or by the next sweep.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// A timer that rings a little early by the database's clock must not spin.
@@ -158,8 +158,8 @@ pub(super) fn until(micros: i64) -> Duration {
 pub(super) async fn sweep(shared: Arc<Shared>) {
     let mut pruned_at = Instant::now();
     loop {
-        match tokio::time::timeout(SWEEP_TIMEOUT, shared.store.overdue()).await {
-            Ok(Ok(overdue)) => {
+        match answered("the sweep", shared.store.overdue()).await {
+            Ok(overdue) => {
                 shared.health.answered();
                 let holds = overdue.holds.into_iter().map(|product_id| (product_id, DueKind::Holds));
                 let orders = overdue.orders.into_iter().map(|product_id| (product_id, DueKind::Orders));
@@ -167,12 +167,11 @@ pub(super) async fn sweep(shared: Arc<Shared>) {
                     shared.due_at(DueAt { product_id, kind, at: Instant::now() });
                 }
             }
-            Ok(Err(error)) => shared.health.failed(&error),
-            Err(_) => shared.health.failed(&"the sweep timed out"),
+            Err(error) => shared.health.failed(&error),
         }
         if pruned_at.elapsed() > PRUNE_EVERY {
             pruned_at = Instant::now();
-            if let Err(error) = shared.store.prune_batches(PRUNE_AFTER).await {
+            if let Err(error) = answered("deleting old batch rows", shared.store.prune_batches(PRUNE_AFTER)).await {
                 tracing::warn!(error = %error.source, "old batch rows could not be deleted");
             }
         }

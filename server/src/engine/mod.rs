@@ -198,6 +198,9 @@ impl Engine {
         deadline: Instant,
         read: impl Future<Output = Result<T, ReadFailed>>,
     ) -> Result<T, Rejection> {
+        if self.shared.health.is_cut_off() {
+            return Err(Rejection::DatabaseUnavailable);
+        }
         match tokio::time::timeout_at(deadline, read).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(ReadFailed)) | Err(_) => Err(Rejection::DatabaseUnavailable),

@@ -4,6 +4,7 @@
 //! transaction of the store's own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sale::{Command, Outcome, ProductId, Refusal};
 use tokio::time::Instant;
@@ -11,6 +12,13 @@ use tokio::time::Instant;
 use super::requests::unexpected;
 use super::waiting::Class;
 use super::{Engine, NewProduct, ProductReading, Rejection, ResumeError};
+
+/// How long the audit of one product may take: it reads all that was ever sold of it, so it has longer
+/// than the request that wants it.
+const AUDIT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What is left for the resumption itself, at least.
+const RESUME_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Makes a product.
@@ -53,16 +61,18 @@ impl Engine {
     pub async fn resume(&self, id: ProductId, force: bool, deadline: Instant) -> Result<ProductReading, ResumeError> {
         self.known_product(id, deadline).await?;
         if !force {
-            let audit = tokio::time::timeout_at(deadline, self.shared.store.audit(Some(id))).await;
+            let audit = tokio::time::timeout(AUDIT_TIMEOUT, self.shared.store.audit(Some(id))).await;
             let report = match audit {
                 Ok(Ok(report)) => report,
                 Ok(Err(error)) => return Err(Rejection::from(&error).into()),
-                Err(_) => return Err(Rejection::DatabaseUnavailable.into()),
+                Err(_) => return Err(Rejection::TimedOut.into()),
             };
             if !report.breaches.is_empty() {
                 return Err(ResumeError::Inconsistent(report.breaches));
             }
         }
+        // The audit may have taken all the time that the request had.
+        let deadline = deadline.max(Instant::now() + RESUME_TIMEOUT);
         let accepting = tokio::time::timeout_at(deadline, self.shared.store.accept_breaches(id, force)).await;
         let accepted = match accepting {
             Ok(Ok(accepted)) => accepted,

@@ -2,11 +2,12 @@
 //!
 //! A product's commands are in flight with one worker at a time. A batch takes commands round robin
 //! from all lanes that are ready, so that many lukewarm products share a transaction as well as one
-//! hot one. A lane whose product somebody else keeps locked rests between its tries, goes alone, and
-//! may keep only half of the workers waiting, so that it stops nobody else.
+//! hot one. A product that somebody else keeps locked is a suspect for some seconds: its lane rests
+//! between its tries, goes alone, and suspects together may keep only half of the workers waiting, so
+//! that they stop nobody else.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +19,11 @@ use super::Rejection;
 use super::ticket::{KeyName, Ticket};
 use super::waiting::{Class, Waiting};
 
-/// How long a lane whose product is locked by somebody else rests before it is tried again.
+/// How long the lane of a suspect rests before it is tried again.
 const REST: Duration = Duration::from_millis(50);
+/// How long a product is a suspect after it was last found locked, whether anybody wants it or not: the
+/// next who does must not make others wait for it.
+const SUSPECT_FOR: Duration = Duration::from_secs(10);
 
 /// The queue of all products. Cheap to lock: nothing is awaited, and no I/O done, under its lock.
 #[derive(Debug)]
@@ -27,7 +31,15 @@ pub(super) struct Queue {
     state: Mutex<State>,
     work: Notify,
     batch_max: usize,
-    blocked_max: usize,
+    suspects_max: usize,
+}
+
+/// Commands for one transaction. Their lanes are in flight until [`Queue::finish`].
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) tickets: Vec<Ticket>,
+    /// If they are all of one suspect: how often that was found locked.
+    pub(super) suspect_tries: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -35,9 +47,10 @@ struct State {
     lanes: HashMap<ProductId, Lane>,
     /// Lanes with commands that are not in flight, each once.
     ready: VecDeque<ProductId>,
-    /// Lanes of products that somebody else keeps locked, with the time of their next try.
+    /// Lanes of suspects with commands that are not in flight, each once, with the time of their next try.
     resting: BTreeSet<(Instant, ProductId)>,
-    blocked_in_flight: usize,
+    suspects: HashMap<ProductId, Suspicion>,
+    suspects_in_flight: usize,
     waiting: Arc<Waiting>,
     keys: HashMap<KeyName, KeyUse>,
     closed: bool,
@@ -48,7 +61,15 @@ struct Lane {
     money: VecDeque<Ticket>,
     holds: VecDeque<Ticket>,
     in_flight: bool,
-    blocked: bool,
+    /// Whether it is in flight as a suspect.
+    alone: bool,
+}
+
+/// A product was found locked by somebody else.
+#[derive(Clone, Copy, Debug)]
+struct Suspicion {
+    tries: u32,
+    until: Instant,
 }
 
 /// A key that commands of one product carry; commands of other products with the same key wait.
@@ -77,14 +98,15 @@ impl Queue {
                 lanes: HashMap::new(),
                 ready: VecDeque::new(),
                 resting: BTreeSet::new(),
-                blocked_in_flight: 0,
+                suspects: HashMap::new(),
+                suspects_in_flight: 0,
                 waiting,
                 keys: HashMap::new(),
                 closed: false,
             }),
             work: Notify::new(),
             batch_max: batch_max.max(1),
-            blocked_max: (workers / 2).max(1),
+            suspects_max: (workers / 2).max(1),
         }
     }
 
@@ -118,26 +140,24 @@ impl Queue {
         self.lock().keys.contains_key(key)
     }
 
-    /// The next batch; `None` once the queue is closed and empty. The lanes of its products are in
-    /// flight until [`Queue::finish`].
-    pub(super) async fn next_batch(&self) -> Option<Vec<Ticket>> {
+    /// The next batch; `None` once the queue is closed and empty.
+    pub(super) async fn next_batch(&self) -> Option<Taken> {
         loop {
             let wake_at = {
                 let mut state = self.lock();
-                let batch = state.take_batch(self.batch_max, self.blocked_max);
-                if !batch.is_empty() {
+                if let Some(taken) = state.take_batch(self.batch_max, self.suspects_max) {
                     // What did not fit is for another worker.
                     if !state.ready.is_empty() {
                         self.work.notify_one();
                     }
-                    return Some(batch);
+                    return Some(taken);
                 }
                 if state.closed && state.lanes.is_empty() {
                     self.work.notify_one();
                     return None;
                 }
                 let next = state.resting.first().map(|(at, _)| *at);
-                next.filter(|_| state.blocked_in_flight < self.blocked_max)
+                next.filter(|_| state.suspects_in_flight < self.suspects_max)
             };
             match wake_at {
                 Some(at) => {
@@ -151,11 +171,11 @@ impl Queue {
         }
     }
 
-    /// The commands of these products are done: their lanes may go with the next batch.
+    /// Nobody works on these products any more: what waits in their lanes may go with the next batch.
     pub(super) fn finish(&self, products: impl IntoIterator<Item = ProductId>) {
         let mut state = self.lock();
         for product_id in products {
-            state.land(product_id, false);
+            state.land(product_id);
         }
         drop(state);
         self.work.notify_one();
@@ -179,23 +199,40 @@ impl Queue {
     pub(super) fn put_back(&self, tickets: Vec<Ticket>) {
         let mut state = self.lock();
         for ticket in tickets.into_iter().rev() {
+            let (class, product_id) = (ticket.class, ticket.product_id);
+            // Counted first: from the moment it is back its caller may withdraw it.
+            state.waiting.enter(class);
             if ticket.put_back() {
-                state.waiting.enter(ticket.class);
-                let lane = state.lanes.entry(ticket.product_id).or_default();
-                let waiting = if ticket.class == Class::Hold { &mut lane.holds } else { &mut lane.money };
+                let lane = state.lanes.entry(product_id).or_default();
+                let waiting = if class == Class::Hold { &mut lane.holds } else { &mut lane.money };
                 waiting.push_front(ticket);
-            } else if let Some(key) = ticket.key_name() {
-                state.release(&key);
+            } else {
+                state.waiting.leave(class);
+                if let Some(key) = ticket.key_name() {
+                    state.release(&key);
+                }
             }
         }
     }
 
-    /// Puts the commands of a product that somebody else keeps locked back; it is tried again, alone,
-    /// after a rest.
-    pub(super) fn rest(&self, product_id: ProductId, tickets: Vec<Ticket>) {
-        self.put_back(tickets);
-        self.lock().land(product_id, true);
-        self.work.notify_one();
+    /// Somebody else keeps this product locked: from here on its lane goes alone.
+    pub(super) fn suspect(&self, product_id: ProductId) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.suspects.retain(|_, suspicion| suspicion.until > now);
+        let suspicion = state.suspects.entry(product_id).or_insert(Suspicion { tries: 0, until: now });
+        suspicion.tries += 1;
+        suspicion.until = now + SUSPECT_FOR;
+    }
+
+    /// These products are not locked by anybody else: their lanes go with the others.
+    pub(super) fn trust<'a>(&self, products: impl IntoIterator<Item = &'a ProductId>) {
+        let mut state = self.lock();
+        if !state.suspects.is_empty() {
+            for product_id in products {
+                state.suspects.remove(product_id);
+            }
+        }
     }
 
     /// Takes no more commands; those that wait are still handed out.
@@ -223,11 +260,11 @@ impl State {
         }
         let product_id = ticket.product_id;
         let lane = self.lanes.entry(product_id).or_default();
-        let idle = lane.is_empty() && !lane.in_flight && !lane.blocked;
+        let idle = lane.is_empty() && !lane.in_flight;
         let waiting = if ticket.class == Class::Hold { &mut lane.holds } else { &mut lane.money };
         waiting.push_back(ticket);
         if idle {
-            self.ready.push_back(product_id);
+            self.line_up(product_id, Duration::ZERO);
         }
     }
 
@@ -243,45 +280,66 @@ impl State {
         }
     }
 
-    /// A lane comes back from its batch.
-    fn land(&mut self, product_id: ProductId, blocked: bool) {
-        let Some(lane) = self.lanes.get_mut(&product_id) else { return };
-        if !lane.in_flight {
-            return;
-        }
-        lane.in_flight = false;
-        if lane.blocked {
-            self.blocked_in_flight = self.blocked_in_flight.saturating_sub(1);
-        }
-        lane.blocked = blocked && !lane.is_empty();
-        if lane.is_empty() {
-            self.lanes.remove(&product_id);
-        } else if lane.blocked {
-            self.resting.insert((Instant::now() + REST, product_id));
+    /// A lane with commands waits for its turn; that of a suspect rests first.
+    fn line_up(&mut self, product_id: ProductId, rest: Duration) {
+        let now = Instant::now();
+        if self.suspects.get(&product_id).is_some_and(|suspicion| suspicion.until > now) {
+            self.resting.insert((now + rest, product_id));
         } else {
             self.ready.push_back(product_id);
         }
     }
 
-    fn take_batch(&mut self, batch_max: usize, blocked_max: usize) -> Vec<Ticket> {
+    /// A lane comes back from its batch.
+    fn land(&mut self, product_id: ProductId) {
+        let Some(lane) = self.lanes.get_mut(&product_id) else { return };
+        if !std::mem::replace(&mut lane.in_flight, false) {
+            return;
+        }
+        if std::mem::replace(&mut lane.alone, false) {
+            self.suspects_in_flight = self.suspects_in_flight.saturating_sub(1);
+        }
+        if lane.is_empty() {
+            self.lanes.remove(&product_id);
+        } else {
+            self.line_up(product_id, REST);
+        }
+    }
+
+    fn take_batch(&mut self, batch_max: usize, suspects_max: usize) -> Option<Taken> {
+        if self.suspects_in_flight < suspects_max
+            && let Some(taken) = self.take_suspect(batch_max)
+        {
+            return Some(taken);
+        }
+        let tickets = self.take_ready(batch_max);
+        (!tickets.is_empty()).then_some(Taken { tickets, suspect_tries: None })
+    }
+
+    fn take_suspect(&mut self, batch_max: usize) -> Option<Taken> {
         let now = Instant::now();
-        while self.blocked_in_flight < blocked_max
-            && let Some((at, product_id)) = self.resting.first().copied()
+        while let Some((at, product_id)) = self.resting.first().copied()
             && at <= now
         {
             self.resting.remove(&(at, product_id));
-            let mut batch = Vec::new();
-            self.take_from(product_id, batch_max, &mut batch);
-            if !batch.is_empty() {
-                self.blocked_in_flight += 1;
-                return batch;
+            let mut tickets = Vec::new();
+            self.take_from(product_id, batch_max, &mut tickets);
+            if tickets.is_empty() {
+                // Every caller left.
+                self.land(product_id);
+                continue;
             }
-            // Every caller left; what a freed key let in meanwhile is tried like any other.
             if let Some(lane) = self.lanes.get_mut(&product_id) {
-                lane.blocked = false;
+                lane.alone = true;
+                self.suspects_in_flight += 1;
             }
-            self.land(product_id, false);
+            let tries = self.suspects.get(&product_id).map_or(0, |suspicion| suspicion.tries);
+            return Some(Taken { tickets, suspect_tries: Some(tries) });
         }
+        None
+    }
+
+    fn take_ready(&mut self, batch_max: usize) -> Vec<Ticket> {
         let mut chosen: Vec<ProductId> = Vec::new();
         let mut batch = Vec::new();
         while !self.ready.is_empty() && batch.is_empty() {
@@ -301,9 +359,9 @@ impl State {
                 self.take_from(*product_id, rest, &mut batch);
             }
             // A lane whose every caller left has nothing in the batch.
-            let served: std::collections::HashSet<ProductId> = batch.iter().map(|ticket| ticket.product_id).collect();
+            let served: HashSet<ProductId> = batch.iter().map(|ticket| ticket.product_id).collect();
             for product_id in chosen.drain(..).filter(|product_id| !served.contains(product_id)) {
-                self.land(product_id, false);
+                self.land(product_id);
             }
         }
         batch
@@ -372,7 +430,8 @@ mod tests {
 
     /// The batch that is ready at this moment; empty if there is none.
     fn take(queue: &Queue) -> Vec<Ticket> {
-        queue.lock().take_batch(queue.batch_max, queue.blocked_max)
+        let taken = queue.lock().take_batch(queue.batch_max, queue.suspects_max);
+        taken.map(|taken| taken.tickets).unwrap_or_default()
     }
 
     fn products(batch: &[Ticket]) -> Vec<u64> {
@@ -470,7 +529,10 @@ mod tests {
         let blocked: Vec<ProductId> = (10..13).map(ProductId).collect();
         let _callers: Vec<Caller> = blocked.iter().map(|product_id| place(&queue, *product_id, None)).collect();
         for ticket in take(&queue) {
-            queue.rest(ticket.product_id, vec![ticket]);
+            let product_id = ticket.product_id;
+            queue.suspect(product_id);
+            queue.put_back(vec![ticket]);
+            queue.finish([product_id]);
         }
         let _other = place(&queue, ONE, None);
         assert_eq!(products(&take(&queue)), [1], "it rests");
@@ -482,13 +544,39 @@ mod tests {
         assert_eq!(take(&queue).len(), 1);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_suspect_that_nobody_wanted_for_a_while_still_goes_alone() {
+        let queue = Arc::new(queue_of(10, 4));
+        queue.suspect(ONE);
+        let (_suspect, _other) = (place(&queue, ONE, None), place(&queue, TWO, None));
+        assert_eq!(products(&take(&queue)), [1]);
+        assert_eq!(products(&take(&queue)), [2]);
+        queue.trust([&ONE]);
+        queue.finish([ONE, TWO]);
+        let (_suspect, _other) = (place(&queue, ONE, None), place(&queue, TWO, None));
+        assert_eq!(take(&queue).len(), 2, "it is trusted again");
+    }
+
+    #[test]
+    fn a_lane_whose_callers_left_while_it_was_in_flight_is_served_again() {
+        let queue = Arc::new(queue_of(10, 4));
+        let gone = place(&queue, ONE, None);
+        let batch = take(&queue);
+        drop(gone);
+        queue.put_back(batch);
+        queue.finish([ONE]);
+        assert_eq!(counts(&queue), (0, 0));
+        let _next = place(&queue, ONE, None);
+        assert_eq!(take(&queue).len(), 1);
+    }
+
     #[tokio::test]
     async fn a_closed_queue_hands_out_what_waits_and_ends() {
         let queue = Arc::new(queue_of(10, 4));
         let caller = place(&queue, ONE, None);
         queue.close();
         let batch = queue.next_batch().await.unwrap();
-        for ticket in batch {
+        for ticket in batch.tickets {
             ticket.answer(Err(Rejection::Internal));
         }
         queue.finish([ONE]);

@@ -3,14 +3,15 @@
 //! Nothing in here decides anything. Hints say which way a request goes, never what it is answered;
 //! the routes say what cannot change.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use moka::sync::Cache;
-use sale::{Command, Decision, HoldId, HoldStatus, OrderId, ProductId, ProductStatus, ReleaseReason};
+use sale::{Command, Decision, HoldId, HoldStatus, Invariant, OrderId, ProductId, ProductStatus, ReleaseReason, State};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::calls::answered;
 use super::expiry::{DueAt, DueKind, until};
 use super::health::Health;
 use super::ids::Ids;
@@ -46,6 +47,11 @@ pub(super) struct Shared {
     /// more asks the database before it queues.
     hints: Cache<ProductId, u64>,
     deadlines: mpsc::UnboundedSender<DueAt>,
+    /// Products that are being looked at, or wait for it.
+    quarantining: Arc<Mutex<HashSet<ProductId>>>,
+    quarantine_turn: Arc<tokio::sync::Mutex<()>>,
+    /// Breaches that were counted and logged.
+    told: Arc<Mutex<HashSet<(ProductId, Invariant)>>>,
 }
 
 impl Shared {
@@ -71,6 +77,9 @@ impl Shared {
             settings,
             store,
             deadlines,
+            quarantining: Arc::default(),
+            quarantine_turn: Arc::default(),
+            told: Arc::default(),
         }
     }
 
@@ -128,7 +137,7 @@ impl Shared {
                 ReleaseReason::PaymentFailed => {}
             }
         }
-        let mut due = std::collections::HashMap::<(ProductId, DueKind), Instant>::new();
+        let mut due = HashMap::<(ProductId, DueKind), Instant>::new();
         let mut note = |product_id, kind, micros| {
             let at = loaded_at + until(micros);
             due.entry((product_id, kind)).and_modify(|earliest| *earliest = at.min(*earliest)).or_insert(at);
@@ -164,14 +173,19 @@ impl Shared {
         self.keep(tickets, Ticket::claim);
     }
 
-    /// Answers the commands of products whose counters are broken; operators can still suspend them.
-    pub(super) fn refuse_inconsistent(&self, tickets: &mut Vec<Ticket>, broken: &BTreeSet<ProductId>) {
+    /// Answers the wishes for products whose counters are broken, and their due work: each would break the
+    /// batch. What an earlier request with its key made is still its answer, and all else is tried.
+    pub(super) fn refuse_inconsistent(&self, tickets: &mut Vec<Ticket>, broken: &BTreeSet<ProductId>, state: &State) {
         if broken.is_empty() {
             return;
         }
         let (refused, rest) = tickets.drain(..).partition(|ticket| {
             broken.contains(&ticket.product_id)
-                && !matches!(ticket.command, Command::Suspend { .. } | Command::Resume { .. })
+                && match &ticket.command {
+                    Command::PlaceHold { key, .. } => key.as_ref().is_none_or(|key| !state.hold_keys.contains_key(key)),
+                    Command::ExpireHolds { .. } => true,
+                    _ => false,
+                }
         });
         *tickets = rest;
         let refused: Vec<Ticket> = refused;
@@ -192,14 +206,25 @@ impl Shared {
         self.queue.release_keys(key);
     }
 
-    /// Has the store look at a product that broke a batch, and suspend it if it breaks an invariant.
+    /// Has the store look at a product that broke a batch, and suspend it if it breaks an invariant. One
+    /// look at a time; what was told once is not told again.
     pub(super) fn quarantine(&self, product_id: ProductId) {
-        let store = Arc::clone(&self.store);
-        let (hints, metrics) = (self.hints.clone(), self.metrics.clone());
+        if !lock(&self.quarantining).insert(product_id) {
+            return;
+        }
+        let (store, hints, metrics) = (Arc::clone(&self.store), self.hints.clone(), self.metrics.clone());
+        let (quarantining, told) = (Arc::clone(&self.quarantining), Arc::clone(&self.told));
+        let turn = Arc::clone(&self.quarantine_turn);
         tokio::spawn(async move {
-            match store.quarantine(product_id, INCONSISTENT).await {
+            let _turn = turn.lock().await;
+            match answered("looking at a suspect product", store.quarantine(product_id, INCONSISTENT)).await {
                 Ok(Quarantine { breaches, suspended }) => {
                     for breach in breaches {
+                        hints.insert(product_id, 0);
+                        let is_new = lock(&told).insert((product_id, breach.invariant));
+                        if !is_new && !suspended {
+                            continue;
+                        }
                         metrics.inconsistencies.of(breach.invariant.into()).inc();
                         tracing::error!(
                             product_id = product_id.0,
@@ -208,13 +233,19 @@ impl Shared {
                             suspended,
                             "a product breaks an invariant"
                         );
-                        hints.insert(product_id, 0);
                     }
                 }
+                // The reconciler looks at it, too.
                 Err(error) => {
-                    tracing::error!(product_id = product_id.0, error = %error.source, "a suspect product could not be looked at");
+                    tracing::warn!(product_id = product_id.0, error = %error.source, "a suspect product could not be looked at");
                 }
             }
+            lock(&quarantining).remove(&product_id);
         });
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Sets of products are usable whatever happened to who held the lock.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

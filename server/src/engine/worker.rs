@@ -10,11 +10,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use sale::{Breach, Command, Decision, HoldId, Needs, OrderId, Outcome, ProductId};
 use tokio::time::{Instant, sleep};
 
 use super::batch::Batch;
 use super::calls::{ANSWER_TIMEOUT, NoAnswer, answer_of, back_off, panic_message};
+use super::queue::Taken;
 use super::ticket::Ticket;
 use super::waiting::Class;
 use super::{Rejection, Shared};
@@ -23,17 +25,22 @@ use crate::telemetry::labels::{Phase, Resolution, RetryReason};
 
 /// An idle connection is used at least this often: the database ends it after 30 s of silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
-/// How often one batch may meet a passing conflict before it is halved like any other that fails.
+/// After so many passing conflicts in a row a batch is halved: a smaller one meets fewer.
 const CONFLICTS_MAX: u32 = 20;
-/// Into how many parts a batch is split when one of its products stays locked: each part that has a
-/// locked product costs a lock wait, so many small parts beat halves.
+/// Into how many parts a batch is split when one of its products is locked and nobody can say which: each
+/// part that has a locked product costs a lock wait, so many small parts beat halves.
 const LOCKED_PARTS: usize = 16;
+/// Each time that a suspect was found locked so often, it is waited for instead of only looked at: a
+/// product that other servers sell without a pause is never seen unlocked.
+const LOOKS_PER_WAIT: u32 = 8;
 /// How often due work is tried without a connection; the sweep comes back to it.
 const INTERNAL_TRIES: u32 = 3;
 
 /// Why an attempt did not end with answers. Nothing of it was committed, but for `Unknown`.
 enum Trouble {
     Conflict(Conflict),
+    /// A product stayed locked by somebody else for as long as a lock is waited for.
+    Locked,
     Disconnected(StoreError),
     /// It would fail again: a constraint, a panic, a broken invariant.
     Poison(Poison),
@@ -53,8 +60,30 @@ enum Settled {
     Done,
     /// To be run in parts.
     Split(Vec<Batch>),
-    /// Put back into its lane until its product is unlocked.
-    Rested,
+    /// One of its products is locked by somebody else.
+    Locked(Batch),
+}
+
+/// The lanes that a worker has in flight. They land when it is done with them, whatever happens.
+struct Flight {
+    shared: Arc<Shared>,
+    products: BTreeSet<ProductId>,
+}
+
+impl Flight {
+    /// Lands the lanes that none of `pending` needs.
+    fn land(&mut self, pending: &[Batch]) {
+        let needed: BTreeSet<ProductId> = pending.iter().flat_map(Batch::products).collect();
+        let done = self.products.difference(&needed).copied().collect::<Vec<_>>();
+        self.products.retain(|product_id| needed.contains(product_id));
+        self.shared.queue.finish(done);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.land(&[]);
+    }
 }
 
 pub(super) struct Worker {
@@ -63,6 +92,14 @@ pub(super) struct Worker {
 }
 
 impl Trouble {
+    /// An error of loading, whose only waiting is for the locks of the products.
+    fn from_load(error: StoreError) -> Self {
+        match error.fault {
+            Fault::Retry(Conflict::LockTimeout) => Self::Locked,
+            _ => Self::from_store(error),
+        }
+    }
+
     fn from_store(error: StoreError) -> Self {
         match error.fault {
             Fault::Retry(conflict) => Self::Conflict(conflict),
@@ -76,7 +113,7 @@ impl Trouble {
     fn retry_reason(&self) -> Option<RetryReason> {
         match self {
             Self::Conflict(Conflict::Deadlock) => Some(RetryReason::Deadlock),
-            Self::Conflict(Conflict::LockTimeout) => Some(RetryReason::LockTimeout),
+            Self::Conflict(Conflict::LockTimeout) | Self::Locked => Some(RetryReason::LockTimeout),
             Self::Conflict(Conflict::RowChanged) => Some(RetryReason::RowChanged),
             Self::Conflict(Conflict::DuplicateKey) => Some(RetryReason::DuplicateKey),
             Self::Disconnected(_) => Some(RetryReason::Disconnected),
@@ -107,8 +144,12 @@ impl Worker {
                     continue;
                 }
             };
-            let Some(tickets) = batch else { return };
-            self.settle(tickets).await;
+            let Some(taken) = batch else { return };
+            if AssertUnwindSafe(self.settle(taken)).catch_unwind().await.is_err() {
+                // Its callers see that nobody answers; the panic was reported where it happened.
+                tracing::error!("a worker panicked: this is a bug; it goes on with a new connection");
+                self.writer = None;
+            }
         }
     }
 
@@ -120,23 +161,63 @@ impl Worker {
         }
     }
 
-    async fn settle(&mut self, tickets: Vec<Ticket>) {
-        let mut pending = vec![Batch::new(tickets)];
+    async fn settle(&mut self, taken: Taken) {
+        let batch = Batch::new(taken.tickets);
+        let mut flight = Flight { shared: Arc::clone(&self.shared), products: batch.products() };
+        let mut pending = Vec::new();
+        match taken.suspect_tries {
+            Some(tries) if tries % LOOKS_PER_WAIT != 0 => self.part_locked(batch, &mut pending).await,
+            Some(_) | None => pending.push(batch),
+        }
         while let Some(batch) = pending.pop() {
-            let mut products = batch.products();
             match self.settle_batch(batch).await {
                 Settled::Done => {}
                 Settled::Split(parts) => pending.extend(parts.into_iter().rev()),
-                // Its lane has landed already, and may be with another worker.
-                Settled::Rested => continue,
+                Settled::Locked(batch) => self.part_locked(batch, &mut pending).await,
             }
-            for waiting in &pending {
-                for ticket in &waiting.tickets {
-                    products.remove(&ticket.product_id);
-                }
-            }
-            self.shared.queue.finish(products);
+            flight.land(&pending);
         }
+    }
+
+    /// Some product of `batch` may be locked by somebody else: puts those that are back into their lanes,
+    /// also what `pending` has of them, and the rest into `pending`.
+    async fn part_locked(&mut self, mut batch: Batch, pending: &mut Vec<Batch>) {
+        let products = batch.products();
+        let locked = match self.find_locked(&products).await {
+            Some(locked) => locked,
+            None if products.len() > 1 => {
+                pending.extend(batch.split_by_product(LOCKED_PARTS));
+                return;
+            }
+            None => products,
+        };
+        for product_id in &locked {
+            tracing::debug!(
+                product_id = product_id.0,
+                "the product is locked by another transaction; it is tried again"
+            );
+            self.shared.queue.suspect(*product_id);
+        }
+        for part in pending.iter_mut().chain([&mut batch]) {
+            let tickets = part.take_products(&locked);
+            self.shared.queue.put_back(tickets);
+        }
+        pending.retain(|part| !part.tickets.is_empty());
+        if !batch.tickets.is_empty() {
+            pending.push(batch);
+        }
+    }
+
+    /// Which of `products` are locked by somebody else at this moment; `None` if that cannot be told
+    /// without waiting.
+    async fn find_locked(&mut self, products: &BTreeSet<ProductId>) -> Option<BTreeSet<ProductId>> {
+        let products: Vec<ProductId> = products.iter().copied().collect();
+        let writer = self.connection().await.ok()?;
+        if let Ok(Ok(locked)) = answer_of(writer.locked(&products)).await {
+            return locked.map(|locked| locked.into_iter().collect());
+        }
+        self.writer = None;
+        None
     }
 
     async fn settle_batch(&mut self, mut batch: Batch) -> Settled {
@@ -151,21 +232,10 @@ impl Worker {
                 self.shared.metrics.retries.of(reason).inc();
             }
             match trouble {
-                Trouble::Conflict(Conflict::LockTimeout) if self.shared.store.max_writers() > 1 => {
-                    return self.isolate_locked(batch);
-                }
-                Trouble::Conflict(conflict) if conflicts < CONFLICTS_MAX => {
-                    conflicts += 1;
-                    tracing::debug!(reason = conflict.name(), tries = conflicts, "a batch is run again");
-                    back_off(conflicts, Duration::from_millis(1), Duration::from_millis(200)).await;
-                }
-                Trouble::Conflict(conflict) => {
-                    let cause = format!("{} {CONFLICTS_MAX} times in a row", conflict.name());
-                    match self.isolate_poison(batch, Poison { cause, breach: None }) {
-                        Some(parts) => return Settled::Split(parts),
-                        None => return Settled::Done,
-                    }
-                }
+                Trouble::Locked if self.shared.store.max_writers() > 1 => return Settled::Locked(batch),
+                // One writer at a time: another process has the file.
+                Trouble::Locked => Self::meet_conflict(Conflict::LockTimeout, &mut conflicts, &mut batch).await,
+                Trouble::Conflict(conflict) => Self::meet_conflict(conflict, &mut conflicts, &mut batch).await,
                 Trouble::Disconnected(error) => {
                     self.writer = None;
                     disconnects += 1;
@@ -187,10 +257,25 @@ impl Worker {
                         self.answer(&mut batch, decision, loaded_at);
                         return Settled::Done;
                     }
+                    // Its id is used up, so that the transaction in doubt can never be committed late.
+                    batch.id = None;
                     self.unclaim(&mut batch);
                 }
             }
+            if conflicts >= CONFLICTS_MAX && batch.tickets.len() > 1 {
+                return Settled::Split(batch.halve());
+            }
         }
+    }
+
+    /// Waits before a batch is run again; who does not want to wait any longer leaves it.
+    async fn meet_conflict(conflict: Conflict, conflicts: &mut u32, batch: &mut Batch) {
+        *conflicts += 1;
+        tracing::debug!(reason = conflict.name(), tries = *conflicts, "a batch is run again");
+        if *conflicts >= CONFLICTS_MAX {
+            answer_internal(batch);
+        }
+        back_off(*conflicts, Duration::from_millis(1), Duration::from_millis(200)).await;
     }
 
     /// One transaction, from the locks to the answers.
@@ -204,7 +289,7 @@ impl Worker {
         let needs = Needs::of(batch.tickets.iter().map(|ticket| (ticket.product_id, &ticket.command)));
         let writer = self.connection().await?;
         let loaded = match answer_of(writer.load(&needs)).await {
-            Ok(loaded) => loaded.map_err(Trouble::from_store)?,
+            Ok(loaded) => loaded.map_err(Trouble::from_load)?,
             Err(NoAnswer::TimedOut) => return Err(Trouble::timed_out("locking and loading")),
             Err(NoAnswer::Panicked(cause)) => {
                 self.writer = None;
@@ -213,6 +298,7 @@ impl Worker {
         };
         let loaded_at = Instant::now();
         shared.health.answered();
+        shared.queue.trust(needs.products.keys());
         let phases = &shared.metrics.phases;
         phases.of(Phase::LockWait).observe(loaded.lock_wait.as_secs_f64());
         phases.of(Phase::Load).observe(loaded.load.as_secs_f64());
@@ -226,7 +312,7 @@ impl Worker {
             .filter(|product| product.stock_reserved > product.stock_available)
             .map(|product| product.id)
             .collect();
-        shared.refuse_inconsistent(&mut batch.tickets, &broken);
+        shared.refuse_inconsistent(&mut batch.tickets, &broken, &loaded.state);
         let commands: Vec<Command> = batch.tickets.iter().map(|ticket| ticket.command.clone()).collect();
         let terms = shared.settings.terms;
         let decided = catch_unwind(AssertUnwindSafe(|| sale::decide(loaded.state, &commands, &terms)));
@@ -260,12 +346,12 @@ impl Worker {
                 Ok(())
             }
             Ok(Err(error)) => match error.fault {
-                Fault::OutcomeUnknown | Fault::BatchExists => {
+                Fault::OutcomeUnknown => {
                     tracing::warn!(batch_id = batch_id.0, error = %error.source, "the outcome of a commit is unknown");
                     self.writer = None;
                     Err(Trouble::Unknown { decision, loaded_at })
                 }
-                Fault::Retry(_) | Fault::Disconnected | Fault::Refused => {
+                Fault::Retry(_) | Fault::Disconnected | Fault::Refused | Fault::BatchExists => {
                     self.unclaim(batch);
                     Err(Trouble::from_store(error))
                 }
@@ -401,23 +487,6 @@ impl Worker {
 
     fn drop_gone(&self, batch: &mut Batch) {
         self.shared.keep(&mut batch.tickets, |ticket| !ticket.is_gone());
-    }
-
-    /// A product of the batch stays locked by somebody else: the others must not wait for it.
-    fn isolate_locked(&self, batch: Batch) -> Settled {
-        let products = batch.products();
-        if products.len() > 1 {
-            return Settled::Split(batch.split_by_product(LOCKED_PARTS));
-        }
-        if let Some(product_id) = products.first().copied() {
-            tracing::warn!(
-                product_id = product_id.0,
-                "the product stays locked by another transaction; it is tried again"
-            );
-            self.shared.queue.rest(product_id, batch.tickets);
-            return Settled::Rested;
-        }
-        Settled::Done
     }
 
     /// Something in the batch breaks it: halve it, until the culprit is alone and gets its answer.

@@ -21,21 +21,48 @@ impl fmt::Debug for Tokens {
     }
 }
 
+/// What is said where there is no token.
+pub(super) const NO_TOKEN: Problem = Problem::Unauthorized("A bearer token is required.");
+
+/// The fewest characters of a token: fewer would soon be guessed.
+const MIN_TOKEN_CHARS: usize = 8;
+
+/// Why a text is no list of tokens. It does not repeat the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// There is none.
+    #[error("there is no token")]
+    Missing,
+    /// One of them cannot be sent in a header.
+    #[error("token {0} has characters that are not visible ASCII")]
+    NotVisible(usize),
+    /// One of them is too short to be safe.
+    #[error("token {0} has fewer than {MIN_TOKEN_CHARS} characters")]
+    TooShort(usize),
+}
+
 impl Tokens {
-    /// Reads tokens separated by spaces or commas; `None` if there is none.
-    pub fn parse(text: &str) -> Option<Self> {
-        let separators = |character: char| character == ',' || character.is_ascii_whitespace();
-        let digests: Vec<_> = text
-            .split(separators)
-            .filter(|token| !token.is_empty())
-            .map(|token| Sha256::digest(token.as_bytes()).into())
-            .collect();
-        if digests.is_empty() { None } else { Some(Self(digests)) }
+    /// Reads tokens of 8 or more visible ASCII characters, separated by white space.
+    ///
+    /// # Errors
+    /// If any of them has another form, or there is none; the number says which, from 1.
+    pub fn parse(text: &str) -> Result<Self, TokenError> {
+        let mut digests = Vec::new();
+        for (position, token) in (1..).zip(text.split_ascii_whitespace()) {
+            if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(TokenError::NotVisible(position));
+            }
+            if token.len() < MIN_TOKEN_CHARS {
+                return Err(TokenError::TooShort(position));
+            }
+            digests.push(Sha256::digest(token.as_bytes()).into());
+        }
+        if digests.is_empty() { Err(TokenError::Missing) } else { Ok(Self(digests)) }
     }
 
     /// Whether a request has one of them.
     pub(super) fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        let token = bearer(headers).ok_or(Problem::Unauthorized("A bearer token is required."))?;
+        let token = bearer(headers).ok_or(NO_TOKEN)?;
         let digest: [u8; 32] = Sha256::digest(token).into();
         let known = self.0.iter().fold(Choice::from(0), |known, one| known | one.ct_eq(&digest));
         if known.into() { Ok(()) } else { Err(Problem::Unauthorized("This bearer token is not known.")) }
@@ -74,32 +101,50 @@ mod tests {
 
     #[test]
     fn only_a_whole_token_is_admitted() {
-        assert!(admit("secret", "Bearer secret"));
-        assert!(admit("secret", "bearer  secret "));
-        assert!(admit("one two", "Bearer one"));
-        assert!(admit("one, two", "Bearer two"));
-        for authorization in
-            ["", "Bearer", "Bearer ", "Bearer secre", "Bearer secrets", "Bearer SECRET", "Basic secret", "secret"]
-        {
-            assert!(!admit("secret", authorization), "{authorization}");
+        assert!(admit("a-secret", "Bearer a-secret"));
+        assert!(admit("a-secret", "bearer  a-secret "));
+        assert!(admit("token-one token-two", "Bearer token-one"));
+        assert!(admit(" token-one\n\ttoken-two\n", "Bearer token-two"));
+        // Any visible character may be part of one.
+        assert!(admit("x,Zk9/+=~!", "Bearer x,Zk9/+=~!"));
+        for authorization in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer a-secre",
+            "Bearer a-secrets",
+            "Bearer A-SECRET",
+            "Basic a-secret",
+            "a-secret",
+        ] {
+            assert!(!admit("a-secret", authorization), "{authorization}");
         }
+        assert!(!admit("x,Zk9/+=~!", "Bearer x"));
     }
 
     #[test]
     fn the_header_must_come_once() {
-        let tokens = Tokens::parse("secret").expect("a token");
+        let tokens = Tokens::parse("a-secret").expect("a token");
         let mut headers = HeaderMap::new();
         assert!(tokens.admit(&headers).is_err());
-        headers.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer secret"));
+        headers.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer a-secret"));
         assert!(tokens.admit(&headers).is_ok());
-        headers.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer secret"));
+        headers.append(header::AUTHORIZATION, HeaderValue::from_static("Bearer a-secret"));
         assert!(tokens.admit(&headers).is_err());
     }
 
     #[test]
-    fn no_token_is_none_and_none_is_shown() {
-        assert!(Tokens::parse("").is_none());
-        assert!(Tokens::parse(" , ").is_none());
-        assert_eq!(format!("{:?}", Tokens::parse("a b").expect("tokens")), "Tokens(2 hidden)");
+    fn tokens_have_a_form_and_are_never_shown() {
+        for (text, error) in [
+            ("", TokenError::Missing),
+            (" \n", TokenError::Missing),
+            ("7-chars", TokenError::TooShort(1)),
+            ("8--chars x", TokenError::TooShort(2)),
+            ("of-Z\u{fc}rich", TokenError::NotVisible(1)),
+            ("8--chars with\u{7f}delete", TokenError::NotVisible(2)),
+        ] {
+            assert_eq!(Tokens::parse(text).err(), Some(error), "{text}");
+        }
+        assert_eq!(format!("{:?}", Tokens::parse("token-one token-two").expect("tokens")), "Tokens(2 hidden)");
     }
 }

@@ -5,6 +5,7 @@
 //! stack.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::{HeaderValue, StatusCode, header};
 use sale::{Breach, Refusal};
@@ -39,7 +40,6 @@ pub(super) enum Code {
     PaymentKeyConflict,
     ValidationFailed,
     IdempotencyKeyReused,
-    RateLimited,
     Internal,
     Overloaded,
     DatabaseUnavailable,
@@ -48,7 +48,7 @@ pub(super) enum Code {
 
 impl Code {
     /// All of them, by status.
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::InvalidJson,
         Self::MissingIdempotencyKey,
         Self::BadRequest,
@@ -65,12 +65,37 @@ impl Code {
         Self::PaymentKeyConflict,
         Self::ValidationFailed,
         Self::IdempotencyKeyReused,
-        Self::RateLimited,
         Self::Internal,
         Self::Overloaded,
         Self::DatabaseUnavailable,
         Self::OutcomeUnknown,
     ];
+
+    /// The code as it is sent, for logs and for the description of the API.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidJson => "invalid_json",
+            Self::MissingIdempotencyKey => "missing_idempotency_key",
+            Self::BadRequest => "bad_request",
+            Self::Unauthorized => "unauthorized",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::BodyTooLarge => "body_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::InsufficientStock => "insufficient_stock",
+            Self::ProductSuspended => "product_suspended",
+            Self::HoldExpired => "hold_expired",
+            Self::HoldReleased => "hold_released",
+            Self::HoldAlreadyRedeemed => "hold_already_redeemed",
+            Self::PaymentKeyConflict => "payment_key_conflict",
+            Self::ValidationFailed => "validation_failed",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::Internal => "internal",
+            Self::Overloaded => "overloaded",
+            Self::DatabaseUnavailable => "database_unavailable",
+            Self::OutcomeUnknown => "outcome_unknown",
+        }
+    }
 
     /// The status that answers with this code have.
     pub(super) const fn status(self) -> StatusCode {
@@ -88,7 +113,6 @@ impl Code {
             | Self::HoldAlreadyRedeemed
             | Self::PaymentKeyConflict => StatusCode::CONFLICT,
             Self::ValidationFailed | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::DatabaseUnavailable | Self::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -115,6 +139,18 @@ impl FieldErrors {
     /// The value of a field, or a note of what is wrong with it.
     pub(super) fn check<T>(&mut self, field: &str, checked: Result<T, String>) -> Option<T> {
         checked.map_err(|problem| self.add(field, problem)).ok()
+    }
+}
+
+/// `order_id is required; status is required`.
+impl fmt::Display for FieldErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = self.0.iter().flat_map(|(field, problems)| problems.iter().map(move |problem| (field, problem)));
+        for (position, (field, problem)) in all.enumerate() {
+            let separator = if position == 0 { "" } else { "; " };
+            write!(f, "{separator}{field} {problem}")?;
+        }
+        Ok(())
     }
 }
 
@@ -262,6 +298,14 @@ impl Problem {
         }
     }
 
+    /// What is wrong, for the log: as for people, and where fields are at fault, with which and why.
+    pub(super) fn detail(&self) -> String {
+        match self {
+            Self::Validation(errors) => errors.to_string(),
+            problem => problem.to_string(),
+        }
+    }
+
     /// What the client is told.
     pub(super) fn body(&self) -> ErrorBody {
         let mut body = ErrorBody {
@@ -329,4 +373,24 @@ pub(super) struct ErrorBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     breaches: Option<Vec<String>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_named_as_it_is_sent() {
+        for code in Code::ALL {
+            assert_eq!(serde_json::to_value(code).expect("JSON"), code.name());
+        }
+    }
+
+    #[test]
+    fn the_log_is_told_which_fields_are_at_fault() {
+        let mut errors = FieldErrors::of("status", "is required");
+        errors.add("order_id", "is unknown");
+        assert_eq!(Problem::from(errors).detail(), "order_id is unknown; status is required");
+        assert_eq!(Problem::PaymentKeyConflict.detail(), "This payment key was used for other news.");
+    }
 }

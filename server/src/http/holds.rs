@@ -139,11 +139,11 @@ pub(super) struct HoldAnswer {
 pub(super) async fn place(mut call: Call) -> Result<Answer, Problem> {
     let object = call.object().await?;
     let key = call.idempotency_key()?;
-    let engine = call.engine()?;
+    let max_qty = call.shared.config.terms.max_qty_per_hold;
     // With a key this may be a replay of a hold from before the limit was lowered: only the rules know.
-    let limit = if key.is_some() { MAX_QUANTITY } else { engine.terms().max_qty_per_hold.min(MAX_QUANTITY) };
-    let (product_id, quantity) = new_hold(&object, limit, engine.terms().max_qty_per_hold)?;
-    let placed = engine.place_hold(product_id, quantity, key, call.deadline).await;
+    let limit = if key.is_some() { MAX_QUANTITY } else { max_qty.min(MAX_QUANTITY) };
+    let (product_id, quantity) = new_hold(&object, limit, max_qty)?;
+    let placed = call.engine()?.place_hold(product_id, quantity, key, call.deadline).await;
     let placed = placed.map_err(|it| Problem::rejected(&it, Named::InBody))?;
     tracing::debug!(
         hold_id = placed.row.id.0,
@@ -184,7 +184,8 @@ pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn give_back(call: Call) -> Result<Answer, Problem> {
     let given_back = call.engine()?.give_back_hold(call.hold_id(), call.deadline).await;
     given_back.map_err(|it| Problem::rejected(&it, Named::InPath))?;
-    tracing::debug!(hold_id = call.path_id, "hold given back");
+    // Its units may have been back before: the movements tell.
+    tracing::debug!(hold_id = call.path_id, "a hold keeps no units any more");
     Ok(Answer::empty(StatusCode::NO_CONTENT))
 }
 

@@ -29,12 +29,14 @@ mod webhook;
 
 use std::time::Duration;
 
-pub use access::Tokens;
+pub use access::{TokenError, Tokens};
 pub use openapi::openapi;
 pub(crate) use operators::{DEFAULT_REASON, MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS};
 pub(crate) use products::Product;
 pub use server::{Handle, Server};
 pub use signature::{SecretError, WebhookSecrets};
+
+use sale::Terms;
 
 use crate::telemetry::Metrics;
 
@@ -53,6 +55,8 @@ pub struct Config {
     pub admin_tokens: Option<Tokens>,
     /// Tokens of storefronts; `None`: anyone may call the storefront API.
     pub api_tokens: Option<Tokens>,
+    /// What the rules depend on: shown to clients, and checked before there is a database.
+    pub terms: Terms,
     /// Where requests are counted, and what `/metrics` shows.
     pub metrics: Metrics,
 }

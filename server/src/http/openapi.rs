@@ -7,7 +7,7 @@
 mod components;
 mod operations;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use bytes::Bytes;
@@ -16,10 +16,11 @@ use serde_json::{Map, Value, json};
 
 use self::components::components;
 use self::operations::{Content, DESCRIPTIONS, Description};
-use super::access::Access;
+use super::access::{Access, NO_TOKEN};
 use super::answer::{Answer, JSON};
 use super::errors::{Code, Problem};
-use super::request::Call;
+use super::json::JsonError;
+use super::request::{BODY_INCOMPLETE, Call, KEY_FORM};
 use super::routes::ROUTES;
 
 const INTRODUCTION: &str = "Holdfast sells limited products and cannot oversell. A customer holds units for a while, \
@@ -27,7 +28,9 @@ const INTRODUCTION: &str = "Holdfast sells limited products and cannot oversell.
     Every error is `{\"error\": \"for people\", \"code\": \"for_programs\"}`. Nothing was changed, unless the code is \
     `outcome_unknown`: then send the request again with the same `Idempotency-Key`, or read. Fields that nobody knows \
     are ignored. A path that does not exist answers 404, and a method that a path does not have 405 with `Allow`, both \
-    in this form. The code `rate_limited` (429) is kept for a limiter in front of the server.";
+    in this form. HEAD is answered like GET, without the body. Only what cannot be read as a request at all is answered \
+    otherwise: with 400 (no HTTP), 414 (the path is too long) or 431 (the headers are), an empty body and no \
+    `X-Request-Id`.";
 
 /// The description of the API, as pretty JSON.
 pub fn openapi() -> String {
@@ -71,7 +74,7 @@ fn document() -> Value {
 fn table_of_codes() -> String {
     let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for code in Code::ALL {
-        by_status.entry(code.status().as_u16()).or_default().push(format!("`{}`", name(code)));
+        by_status.entry(code.status().as_u16()).or_default().push(format!("`{}`", code.name()));
     }
     let rows = by_status.iter().map(|(status, codes)| format!("| {status} | {} |\n", codes.join(", ")));
     std::iter::once("| status | codes |\n|---|---|\n".to_owned()).chain(rows).collect()
@@ -130,12 +133,12 @@ fn responses(description: &Description, access: Access) -> Value {
     }
     let mut responses = Map::new();
     responses.insert(success.status.to_string(), response);
-    let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
-    for code in codes(description, access) {
-        by_status.entry(code.status().as_u16()).or_default().push(code);
+    let mut by_status: BTreeMap<u16, Vec<Problem>> = BTreeMap::new();
+    for problem in problems(description, access) {
+        by_status.entry(problem.code().status().as_u16()).or_default().push(problem);
     }
-    for (status, codes) in by_status {
-        responses.insert(status.to_string(), error_response(status, &codes));
+    for (status, problems) in by_status {
+        responses.insert(status.to_string(), error_response(&problems));
     }
     if description.path == "/readyz" {
         let not_ready = json!({
@@ -148,78 +151,55 @@ fn responses(description: &Description, access: Access) -> Value {
     Value::Object(responses)
 }
 
-/// Every code that an operation can answer with, each once.
-fn codes(description: &Description, access: Access) -> Vec<Code> {
-    let mut codes: Vec<Code> = description.codes.iter().chain(description.trouble).copied().collect();
-    if description.path.contains("{id}") {
-        codes.push(Code::NotFound);
-    }
+/// An example of everything that an operation can refuse, each once.
+fn problems(description: &Description, access: Access) -> Vec<Problem> {
+    let mut problems = Vec::new();
     match access {
         Access::Anyone => {}
-        Access::Storefront => codes.push(Code::Unauthorized),
-        Access::Operators => codes.extend([Code::Unauthorized, Code::NotFound]),
+        Access::Storefront => problems.push(NO_TOKEN),
+        Access::Operators => problems.extend([NO_TOKEN, Problem::NotFound]),
     }
+    if description.path.contains("{id}") && !problems.contains(&Problem::NotFound) {
+        problems.push(Problem::NotFound);
+    }
+    problems.push(Problem::MethodNotAllowed { allow: String::new() });
     if description.body.is_some() {
-        codes.extend([
-            Code::InvalidJson,
-            Code::BadRequest,
-            Code::BodyTooLarge,
-            Code::UnsupportedMediaType,
-            Code::ValidationFailed,
-        ]);
+        let not_json = Problem::InvalidJson(JsonError::NotUtf8);
+        problems.extend([not_json, BODY_INCOMPLETE, Problem::BodyTooLarge, Problem::UnsupportedMediaType]);
     }
+    if description.parameters.iter().any(|name| ["IdempotencyKey", "UnsignedPaymentKey"].contains(name)) {
+        problems.push(KEY_FORM);
+    }
+    problems.extend((description.refusals)());
+    problems.extend_from_slice(description.trouble);
+    problems
+}
+
+fn error_response(problems: &[Problem]) -> Value {
+    let mut examples = Map::new();
+    let mut extra = BTreeSet::new();
+    for problem in problems {
+        let name = problem.code().name();
+        // The second of its code is called so, and so on.
+        let number = problems.iter().take_while(|it| *it != problem).filter(|it| it.code() == problem.code()).count();
+        let key = if number == 0 { name.to_owned() } else { format!("{name}_{}", number + 1) };
+        examples.insert(key, json!({"summary": problem.detail(), "value": problem.body()}));
+        extra.extend(match problem {
+            Problem::MethodNotAllowed { .. } => Some("Allow"),
+            Problem::Unauthorized(_) => Some("WwwAuthenticate"),
+            problem if problem.code().status() == StatusCode::SERVICE_UNAVAILABLE => Some("RetryAfter"),
+            _ => None,
+        });
+    }
+    let mut codes: Vec<Code> = problems.iter().map(Problem::code).collect();
     codes.sort_unstable();
     codes.dedup();
-    codes
-}
-
-fn error_response(status: u16, codes: &[Code]) -> Value {
-    let examples: Map<String, Value> = codes
-        .iter()
-        .map(|code| (name(*code), json!({"summary": example(*code).to_string(), "value": example(*code).body()})))
-        .collect();
-    let names: Vec<String> = codes.iter().map(|code| format!("`{}`", name(*code))).collect();
-    let extra: &[&str] = match status {
-        503 => &["RetryAfter"],
-        _ => &[],
-    };
+    let names: Vec<String> = codes.iter().map(|code| format!("`{}`", code.name())).collect();
     json!({
         "description": format!("Refused: {}.", names.join(", ")),
-        "headers": headers(extra),
+        "headers": headers(&Vec::from_iter(extra)),
         "content": {"application/json": {"schema": schema_reference("Error"), "examples": examples}},
     })
-}
-
-fn name(code: Code) -> String {
-    serde_json::to_value(code).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// A problem with this code.
-fn example(code: Code) -> Problem {
-    use super::errors::FieldErrors;
-    use super::json::JsonError;
-    match code {
-        Code::InvalidJson => Problem::InvalidJson(JsonError::DuplicateField("qty".to_owned())),
-        Code::MissingIdempotencyKey => Problem::MissingIdempotencyKey,
-        Code::BadRequest => Problem::BadRequest("The body ended before it was complete."),
-        Code::Unauthorized => Problem::Unauthorized("A bearer token is required."),
-        Code::NotFound => Problem::NotFound,
-        Code::MethodNotAllowed => Problem::MethodNotAllowed { allow: "GET, HEAD".to_owned() },
-        Code::BodyTooLarge => Problem::BodyTooLarge,
-        Code::UnsupportedMediaType => Problem::UnsupportedMediaType,
-        Code::InsufficientStock => Problem::InsufficientStock { available: 3 },
-        Code::ProductSuspended => Problem::ProductSuspended,
-        Code::HoldExpired => Problem::HoldExpired,
-        Code::HoldReleased => Problem::HoldReleased,
-        Code::HoldAlreadyRedeemed => Problem::HoldAlreadyRedeemed { order_id: 12 },
-        Code::PaymentKeyConflict => Problem::PaymentKeyConflict,
-        Code::ValidationFailed => Problem::Validation(FieldErrors::of("qty", "must be an integer from 1 to 1000")),
-        Code::IdempotencyKeyReused => Problem::KeyReused,
-        Code::Internal => Problem::Internal,
-        Code::Overloaded | Code::RateLimited => Problem::Overloaded,
-        Code::DatabaseUnavailable => Problem::DatabaseUnavailable,
-        Code::OutcomeUnknown => Problem::OutcomeUnknown,
-    }
 }
 
 fn schema_reference(name: &str) -> Value {
@@ -235,6 +215,8 @@ fn headers(more: &[&str]) -> Value {
     let header = |name: &str| {
         let field = match name {
             "RetryAfter" => "Retry-After",
+            "WwwAuthenticate" => "WWW-Authenticate",
+            "Allow" => "Allow",
             "IdempotentReplayed" => "Idempotent-Replayed",
             _ => "X-Request-Id",
         };
@@ -245,8 +227,6 @@ fn headers(more: &[&str]) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     /// The files of the page of `/docs`: of no interest to programs.
@@ -299,20 +279,68 @@ mod tests {
     }
 
     #[test]
-    fn an_example_has_the_code_it_is_for() {
-        for code in Code::ALL {
-            if code != Code::RateLimited {
-                assert_eq!(example(code).code(), code);
-                assert_eq!(example(code).answer().status(), code.status());
+    fn an_example_of_a_wrong_field_is_of_a_field_of_its_operation() {
+        let document = document();
+        let mut seen = 0;
+        for description in DESCRIPTIONS {
+            let mut known: BTreeSet<String> = description.parameters.iter().map(|it| it.to_lowercase()).collect();
+            if let Some((schema, _)) = description.body {
+                let properties = &document["components"]["schemas"][schema]["properties"];
+                known.extend(properties.as_object().expect("properties").keys().cloned());
             }
+            for problem in problems(description, access_of(description)) {
+                if let Problem::Validation(errors) = problem {
+                    seen += 1;
+                    let errors = serde_json::to_value(errors).expect("JSON");
+                    for field in errors.as_object().expect("fields").keys() {
+                        assert!(known.contains(field), "{}: {field}", description.name);
+                    }
+                }
+            }
+        }
+        assert!(seen >= 9, "{seen}");
+    }
+
+    #[test]
+    fn every_operation_that_takes_something_says_what_is_wrong_with_it() {
+        for description in DESCRIPTIONS.iter().filter(|it| it.body.is_some()) {
+            let problems = problems(description, access_of(description));
+            assert!(problems.iter().any(|it| it.code() == Code::ValidationFailed), "{}", description.name);
         }
     }
 
     #[test]
     fn every_code_is_answered_by_some_operation() {
-        let used: BTreeSet<Code> = DESCRIPTIONS.iter().flat_map(|it| codes(it, access_of(it))).collect();
-        let unused: Vec<Code> = Code::ALL.into_iter().filter(|code| !used.contains(code)).collect();
-        assert_eq!(unused, [Code::MethodNotAllowed, Code::RateLimited]);
+        let used: BTreeSet<Code> =
+            DESCRIPTIONS.iter().flat_map(|it| problems(it, access_of(it))).map(|problem| problem.code()).collect();
+        assert_eq!(used.into_iter().collect::<Vec<_>>(), {
+            let mut all = Code::ALL.to_vec();
+            all.sort_unstable();
+            all
+        });
+    }
+
+    #[test]
+    fn no_example_is_lost_and_each_status_has_its_headers() {
+        let document = document();
+        for description in DESCRIPTIONS {
+            let responses = &document["paths"][description.path][description.method.to_lowercase()]["responses"];
+            for problem in problems(description, access_of(description)) {
+                let response = &responses[problem.code().status().as_str()];
+                if description.path == "/readyz" && problem.code().status() == 503 {
+                    continue;
+                }
+                let examples = response["content"]["application/json"]["examples"].as_object().expect("examples");
+                let body = serde_json::to_value(problem.body()).expect("JSON");
+                assert!(examples.values().any(|it| it["value"] == body), "{} {body}", description.name);
+                // As the answer itself has them.
+                for header in problem.answer().into_response(false).headers().keys() {
+                    let described = response["headers"].as_object().expect("headers");
+                    let known = described.keys().any(|it| it.eq_ignore_ascii_case(header.as_str()));
+                    assert!(known || header.as_str().starts_with("content-"), "{} {header}", description.name);
+                }
+            }
+        }
     }
 
     #[test]

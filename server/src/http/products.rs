@@ -146,7 +146,7 @@ pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
 }
 
 pub(super) async fn limits(call: Call) -> Result<Answer, Problem> {
-    let Terms { hold_ttl_seconds, payment_window_seconds, max_qty_per_hold } = call.engine()?.terms();
+    let Terms { hold_ttl_seconds, payment_window_seconds, max_qty_per_hold } = call.shared.config.terms;
     let data = Limits { hold_ttl_seconds, payment_window_seconds, max_qty_per_hold };
     Ok(Answer::json(StatusCode::OK, &LimitsAnswer { data }))
 }

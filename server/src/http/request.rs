@@ -29,6 +29,13 @@ pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-i
 /// Makes the repetition of a request safe.
 pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// What is said of a key that is none.
+pub(super) const KEY_FORM: Problem =
+    Problem::BadRequest("The header Idempotency-Key must be 1 to 255 visible ASCII characters, and be sent once.");
+
+/// What is said of a body that breaks off.
+pub(super) const BODY_INCOMPLETE: Problem = Problem::BadRequest("The body ended before it was complete.");
+
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
 /// How much of a body that nobody wants is still taken off the wire, and for how long, so that its
@@ -124,7 +131,7 @@ impl Body {
                 Ok(body.to_bytes())
             }
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::BodyTooLarge),
-            Ok(Err(_)) => Err(Problem::BadRequest("The body ended before it was complete.")),
+            Ok(Err(_)) => Err(BODY_INCOMPLETE),
             Err(_) => {
                 // Whoever is that slow is not waited for any longer.
                 self.0 = None;
@@ -161,15 +168,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<Key>, Problem> {
-    const FORM: Problem =
-        Problem::BadRequest("The header Idempotency-Key must be 1 to 255 visible ASCII characters, and be sent once.");
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
         (Some(value), None) if value.as_bytes().iter().all(u8::is_ascii_graphic) => {
-            Key::new(value.as_bytes()).map(Some).map_err(|_| FORM)
+            Key::new(value.as_bytes()).map(Some).map_err(|_| KEY_FORM)
         }
-        (Some(_), _) => Err(FORM),
+        (Some(_), _) => Err(KEY_FORM),
     }
 }
 

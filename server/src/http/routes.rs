@@ -124,6 +124,8 @@ impl Routes {
 
     /// The route of a path, if there is one on this listener.
     pub(super) fn find(&self, listener: Listener, path: &str) -> Option<Found> {
+        // A page is often typed with a slash at its end.
+        let path = if path == "/docs/" { "/docs" } else { path };
         let found = self.router.at(path).ok()?;
         let route = *found.value;
         let here = match listener {
@@ -187,6 +189,7 @@ mod tests {
             ("/api/products/7", Some("/api/products/{id}")),
             ("/api/products/7/restock", Some("/api/products/{id}/restock")),
             ("/docs", Some("/docs")),
+            ("/docs/", Some("/docs")),
             ("/docs/swagger-ui.css", Some("/docs/{*rest}")),
             ("/metrics", Some("/metrics")),
             ("/", None),

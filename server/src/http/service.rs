@@ -88,13 +88,14 @@ fn admit(shared: &Shared, operation: &Operation, headers: &http::HeaderMap) -> R
 }
 
 fn refuse(problem: &Problem) -> Answer {
+    let code = problem.code().name();
     match problem {
-        Problem::Internal => tracing::error!("a request failed for a reason that was not foreseen"),
+        Problem::Internal => tracing::error!(code, "a request failed for a reason that was not foreseen"),
+        // Somebody may have to find out what became of this very request.
+        Problem::OutcomeUnknown => tracing::warn!(code, "whether a request was done is not known"),
         // One line for each of them would be more work than serving them.
-        Problem::Overloaded | Problem::DatabaseUnavailable | Problem::OutcomeUnknown => {
-            tracing::debug!(code = ?problem.code(), "a request was not served");
-        }
-        _ => tracing::debug!(code = ?problem.code(), %problem, "a request was refused"),
+        Problem::Overloaded | Problem::DatabaseUnavailable => tracing::debug!(code, "a request was not served"),
+        problem => tracing::debug!(code, reason = problem.detail(), "a request was refused"),
     }
     problem.answer()
 }
@@ -139,5 +140,53 @@ fn method_label(method: &Method) -> &'static str {
         Method::PATCH => "PATCH",
         Method::OPTIONS => "OPTIONS",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// Keeps what is written to it.
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no test panicked with it").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged_at_info(problem: &Problem) -> String {
+        let page = Page::default();
+        let writer = page.clone();
+        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(lines, || {
+            let _entered = tracing::info_span!("request", request_id = "the-one-to-find").entered();
+            refuse(problem);
+        });
+        let bytes = page.0.lock().expect("no test panicked with it").clone();
+        String::from_utf8(bytes).expect("UTF-8")
+    }
+
+    #[test]
+    fn what_somebody_must_look_at_is_logged_with_the_name_of_its_request() {
+        for (problem, level, code) in
+            [(Problem::OutcomeUnknown, " WARN ", "outcome_unknown"), (Problem::Internal, "ERROR ", "internal")]
+        {
+            let line = logged_at_info(&problem);
+            assert_eq!(line.lines().count(), 1, "{line}");
+            assert!(line.contains(level) && line.contains("the-one-to-find") && line.contains(code), "{line}");
+        }
+        assert_eq!(logged_at_info(&Problem::Overloaded), "");
+        assert_eq!(logged_at_info(&Problem::HoldExpired), "");
     }
 }

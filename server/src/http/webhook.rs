@@ -2,30 +2,38 @@
 //!
 //! Checks in this order: signature (401), JSON (400), key (400), fields and order (422), and then what
 //! the rules say. What does not belong here: how a signature is made (`signature.rs`) and what an event
-//! does (`sale`). One log line an event, with neither signature nor secret. An event for an unknown
-//! order writes nothing, so that the provider sends it again (I5 needs no trace of it).
+//! does (`sale`). Exactly one log line an event, with all that was read of it and with neither signature
+//! nor secret. An event for an unknown order writes nothing, so that the provider sends it again (I5
+//! needs no trace of it).
 
 use std::time::SystemTime;
 
 use http::StatusCode;
 use sale::{Key, OrderId, PaymentEffect, PaymentStatus};
 use serde::Serialize;
+use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::answer::Answer;
 use super::errors::{FieldErrors, Named, Problem};
 use super::json::{self, Json, Object};
 use super::request::Call;
+use super::signature::WEBHOOK_ID;
 use crate::engine::{Payment, Rejection};
+
+const KEY_FORM: &str = "must be a string of 1 to 255 bytes of UTF-8 without control characters";
+const STATUS_FORM: &str = "must be \"success\", \"failure\" or \"pending\"";
 
 /// News of a payment. `order_id` and `status` may come inside `data` instead.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes a body that is read field by field")]
 pub(super) struct PaymentNews {
-    /// Names the event; sent again, it has the same name.
+    /// Names the event; sent again, it has the same name. 1 to 255 bytes of UTF-8 without control
+    /// characters, compared byte by byte; `maxLength` counts characters, of which fewer may fit. Empty
+    /// or null counts as missing.
     #[schema(max_length = 255, example = "evt_1", nullable)]
     payment_idempotency_key: Option<String>,
-    /// Another name of the same field.
+    /// Another name of the same field, looked at where that one is missing.
     #[schema(max_length = 255, nullable)]
     idempotency_key: Option<String>,
     /// The order that it is about.
@@ -69,30 +77,41 @@ pub(super) struct WebhookAnswer {
     success: bool,
 }
 
-/// What an event says, once its form is right.
+/// What an event says.
 #[derive(Debug, PartialEq, Eq)]
 struct News {
-    order_id: OrderId,
-    /// The name of the field as it was sent.
+    /// The order, if it has the form of one.
+    order_id: Option<OrderId>,
+    /// The name of its field as it was sent.
     order_field: &'static str,
-    status: PaymentStatus,
+    /// The status, if it is one.
+    status: Option<PaymentStatus>,
+    /// What is wrong where something is not there.
+    errors: FieldErrors,
+}
+
+/// What is known of an event, as far as it was read.
+#[derive(Default)]
+struct Seen {
+    key: Option<Key>,
+    order_id: Option<OrderId>,
+    status: Option<PaymentStatus>,
 }
 
 pub(super) async fn take(mut call: Call) -> Result<Answer, Problem> {
-    let taken = take_event(&mut call).await;
-    if let Err(problem) = &taken {
-        match problem {
-            Problem::Unsigned(reason) => tracing::warn!(outcome = "unsigned", %reason, "payment event refused"),
-            problem => {
-                let code = problem.code();
-                tracing::info!(outcome = "refused", ?code, reason = %problem, "payment event refused");
-            }
-        }
-    }
-    taken.map(|()| Answer::json(StatusCode::OK, &WebhookAnswer { success: true }))
+    // In a task of its own: a provider that hangs up must not take the log line of its event along.
+    let taking = async move {
+        let mut seen = Seen::default();
+        let taken = take_event(&mut call, &mut seen).await;
+        log(&seen, &taken);
+        taken
+    };
+    // What panicked was reported where it happened.
+    let taken = tokio::spawn(taking.in_current_span()).await.map_err(|_| Problem::Internal)?;
+    taken.map(|_| Answer::json(StatusCode::OK, &WebhookAnswer { success: true }))
 }
 
-async fn take_event(call: &mut Call) -> Result<(), Problem> {
+async fn take_event(call: &mut Call, seen: &mut Seen) -> Result<Payment, Problem> {
     let body = call.bytes().await?;
     let signed_id = match &call.shared.config.webhook_secrets {
         Some(secrets) => Some(secrets.verify(&call.head.headers, &body, SystemTime::now())?),
@@ -100,75 +119,101 @@ async fn take_event(call: &mut Call) -> Result<(), Problem> {
     };
     call.check_content_type()?;
     let object = json::parse(&body)?.into_object()?;
+    // Read now, so that a refusal for want of a key is logged with its order.
+    let news = news(&object);
+    (seen.order_id, seen.status) = (news.order_id, news.status);
     let key = match (body_key(&object)?, signed_id) {
         (Some(key), _) => key,
-        (None, Some(id)) => {
-            Key::new(id).map_err(|_| Problem::BadRequest("The header webhook-id must not be longer than 255 bytes."))?
-        }
+        (None, Some(id)) => payment_key(WEBHOOK_ID, id)?,
         (None, None) => call.idempotency_key()?.ok_or(Problem::MissingIdempotencyKey)?,
     };
-    let News { order_id, order_field, status } = news(&object)?;
+    seen.key = Some(key.clone());
+    let (Some(order_id), Some(status)) = (news.order_id, news.status) else { return Err(news.errors.into()) };
     let engine = call.engine()?;
     let rejected = |rejection: Rejection| Problem::rejected(&rejection, Named::InBody);
     if !engine.knows_order(order_id, call.deadline).await.map_err(rejected)? {
-        tracing::info!(payment_key = %key, order_id = order_id.0, outcome = "order_unknown", "payment event refused");
-        return Err(FieldErrors::of(order_field, "is unknown").into());
+        return Err(FieldErrors::of(news.order_field, "is unknown").into());
     }
-    match engine.settle_payment(key.clone(), order_id, status, call.deadline).await {
-        Ok(payment) => {
-            log(&payment);
-            Ok(())
+    engine.settle_payment(key, order_id, status, call.deadline).await.map_err(rejected)
+}
+
+/// The one line of an event, whatever became of it. Texts from outside are recorded as text, so that
+/// what the log is written with escapes them.
+fn log(seen: &Seen, taken: &Result<Payment, Problem>) {
+    let key = seen.key.as_ref().map(|key| String::from_utf8_lossy(key.as_bytes()));
+    let (payment_key, order_id) = (key.as_deref(), seen.order_id.map(|id| id.0));
+    let payment_status = seen.status.map(status_name);
+    match taken {
+        Ok(Payment { event, repeated: false }) if event.effect == PaymentEffect::RefundRequired => tracing::error!(
+            payment_key,
+            order_id,
+            payment_status,
+            outcome = effect_name(event.effect),
+            repeated = false,
+            "payment event taken: the order was cancelled before, so the money must be paid back"
+        ),
+        Ok(Payment { event, repeated }) => {
+            let outcome = effect_name(event.effect);
+            tracing::info!(payment_key, order_id, payment_status, outcome, repeated, "payment event taken");
         }
-        Err(rejection) => {
-            tracing::info!(payment_key = %key, order_id = order_id.0, outcome = ?rejection, "payment event not taken");
-            Err(rejected(rejection))
+        Err(problem) => {
+            let (code, reason) = (problem.code().name(), problem.detail());
+            let outcome = "refused";
+            if let Problem::Unsigned(_) = problem {
+                tracing::warn!(payment_key, order_id, payment_status, outcome, code, reason, "payment event refused");
+            } else {
+                tracing::info!(payment_key, order_id, payment_status, outcome, code, reason, "payment event refused");
+            }
         }
     }
 }
 
-fn log(payment: &Payment) {
-    let Payment { event, repeated } = payment;
-    let outcome = match event.effect {
+const fn effect_name(effect: PaymentEffect) -> &'static str {
+    match effect {
         PaymentEffect::Paid => "paid",
         PaymentEffect::Cancelled => "cancelled",
         PaymentEffect::NoEffect => "no_effect",
         PaymentEffect::RefundRequired => "refund_required",
-    };
-    let (order_id, key) = (event.order_id.0, &event.key);
-    let payment_status = match event.status {
+    }
+}
+
+const fn status_name(status: PaymentStatus) -> &'static str {
+    match status {
         PaymentStatus::Success => "success",
         PaymentStatus::Failure => "failure",
         PaymentStatus::Pending => "pending",
-    };
-    tracing::info!(payment_key = %key, order_id, payment_status, outcome, repeated, "payment event taken");
-    if event.effect == PaymentEffect::RefundRequired && !repeated {
-        tracing::error!(payment_key = %key, order_id, "money was taken for a cancelled order: it must be paid back");
     }
+}
+
+/// A key of an event, from the field or header that is to be named if it cannot be one. People read
+/// and type keys (`holdfast refund done KEY`), so they have no characters that cannot be seen or typed.
+fn payment_key(field: &str, bytes: &[u8]) -> Result<Key, FieldErrors> {
+    let is_text = std::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(char::is_control));
+    Key::new(bytes).ok().filter(|_| is_text).ok_or_else(|| FieldErrors::of(field, KEY_FORM))
 }
 
 /// The key in the body. An empty one counts as none.
 fn body_key(object: &Object) -> Result<Option<Key>, FieldErrors> {
     for field in ["payment_idempotency_key", "idempotency_key"] {
-        let text = match object.given(field) {
+        return match object.given(field) {
             None => continue,
             Some(Json::String(text)) if text.is_empty() => continue,
-            Some(Json::String(text)) => text,
-            Some(_) => return Err(FieldErrors::of(field, "must be a string of 1 to 255 bytes")),
-        };
-        return match Key::new(text.as_bytes()) {
-            Ok(key) => Ok(Some(key)),
-            Err(_) => Err(FieldErrors::of(field, "must be a string of 1 to 255 bytes")),
+            Some(Json::String(text)) => payment_key(field, text.as_bytes()).map(Some),
+            Some(_) => Err(FieldErrors::of(field, KEY_FORM)),
         };
     }
     Ok(None)
 }
 
-fn news(object: &Object) -> Result<News, FieldErrors> {
+fn news(object: &Object) -> News {
+    let mut errors = FieldErrors::default();
+    // What is outside counts; `data` matters only for what is not there.
+    let is_missing_outside = ["order_id", "status"].iter().any(|field| object.given(field).is_none());
     let nothing = Object::default();
-    let data = match object.given("data") {
-        None => &nothing,
-        Some(Json::Object(data)) => data,
-        Some(_) => return Err(FieldErrors::of("data", "must be an object")),
+    let (data, data_is_wrong) = match object.given("data") {
+        Some(Json::Object(data)) if is_missing_outside => (data, false),
+        Some(Json::Object(_)) | None => (&nothing, false),
+        Some(_) => (&nothing, is_missing_outside),
     };
     let find = |outside: &'static str, inside: &'static str| match (object.get(outside), data.get(outside)) {
         (Some(value), _) if *value != Json::Null => (outside, Some(value)),
@@ -177,31 +222,31 @@ fn news(object: &Object) -> Result<News, FieldErrors> {
         (None, Some(value)) => (inside, Some(value)),
         (None, None) => (outside, None),
     };
-    let mut errors = FieldErrors::default();
+    if data_is_wrong {
+        errors.add("data", "must be an object");
+    }
     let (order_field, order_id) = find("order_id", "data.order_id");
-    let order_id = errors.check(order_field, json::id(order_id));
+    let order_id = match order_id {
+        // It may well be in there.
+        None if data_is_wrong => None,
+        order_id => errors.check(order_field, json::id(order_id)).map(OrderId),
+    };
     let (status_field, status) = find("status", "data.status");
     let status = match status {
-        Some(Json::String(text)) => payment_status(text),
-        Some(_) | None => None,
-    }
-    .ok_or_else(|| match status {
-        None => "is required".to_owned(),
-        Some(_) => "must be \"success\", \"failure\" or \"pending\"".to_owned(),
-    });
-    let status = errors.check(status_field, status);
-    match (order_id, status) {
-        (Some(order_id), Some(status)) => Ok(News { order_id: OrderId(order_id), order_field, status }),
-        (None, _) | (_, None) => Err(errors),
-    }
+        None if data_is_wrong => None,
+        None => errors.check(status_field, Err("is required".to_owned())),
+        Some(Json::String(text)) => errors.check(status_field, payment_status(text)),
+        Some(_) => errors.check(status_field, Err(STATUS_FORM.to_owned())),
+    };
+    News { order_id, order_field, status, errors }
 }
 
-fn payment_status(text: &str) -> Option<PaymentStatus> {
+fn payment_status(text: &str) -> Result<PaymentStatus, String> {
     match text {
-        "success" => Some(PaymentStatus::Success),
-        "failure" => Some(PaymentStatus::Failure),
-        "pending" => Some(PaymentStatus::Pending),
-        _ => None,
+        "success" => Ok(PaymentStatus::Success),
+        "failure" => Ok(PaymentStatus::Failure),
+        "pending" => Ok(PaymentStatus::Pending),
+        _ => Err(STATUS_FORM.to_owned()),
     }
 }
 
@@ -224,24 +269,49 @@ mod tests {
             (json!({"payment_idempotency_key": "", "idempotency_key": "b"}), key("b")),
             (json!({"idempotency_key": "b"}), key("b")),
             (json!({"payment_idempotency_key": "ö ü"}), key("ö ü")),
+            (json!({"payment_idempotency_key": " "}), key(" ")),
             (json!({}), Ok(None)),
             (json!({"payment_idempotency_key": "", "idempotency_key": null}), Ok(None)),
         ] {
             assert_eq!(body_key(&object(&body)), expected, "{body}");
         }
-        let wrong = "must be a string of 1 to 255 bytes";
-        for value in [json!(1), json!(true), json!([]), json!({}), json!("k".repeat(256)), json!("ö".repeat(128))] {
+        for value in [
+            json!(1),
+            json!(true),
+            json!([]),
+            json!({}),
+            json!("k".repeat(256)),
+            json!("ö".repeat(128)),
+            json!("a\u{0}"),
+            json!("a\nb"),
+            json!("\u{1b}[31m"),
+            json!("a\u{7f}"),
+            json!("a\u{85}"),
+        ] {
             for field in ["payment_idempotency_key", "idempotency_key"] {
-                assert_eq!(body_key(&object(&json!({field: value}))), Err(FieldErrors::of(field, wrong)), "{value}");
+                assert_eq!(body_key(&object(&json!({field: value}))), Err(FieldErrors::of(field, KEY_FORM)), "{value}");
             }
         }
         assert!(body_key(&object(&json!({"payment_idempotency_key": "k".repeat(255)}))).is_ok());
     }
 
     #[test]
+    fn a_signed_id_is_a_key_if_people_can_read_it() {
+        assert_eq!(payment_key(WEBHOOK_ID, b"msg_1"), Ok(Key::new(b"msg_1").expect("short")));
+        for bad in [&b""[..], b"tab\tbed", b"\xff", &[b'm'; 256]] {
+            assert_eq!(payment_key(WEBHOOK_ID, bad), Err(FieldErrors::of("webhook-id", KEY_FORM)), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn fields_may_come_inside_data() {
         let news = |body| super::news(&object(&body));
-        let expected = |order_field| Ok(News { order_id: OrderId(12), order_field, status: PaymentStatus::Success });
+        let expected = |order_field| News {
+            order_id: Some(OrderId(12)),
+            order_field,
+            status: Some(PaymentStatus::Success),
+            errors: FieldErrors::default(),
+        };
         assert_eq!(news(json!({"order_id": 12, "status": "success"})), expected("order_id"));
         assert_eq!(news(json!({"data": {"order_id": 12, "status": "success"}})), expected("data.order_id"));
         assert_eq!(news(json!({"order_id": 12, "data": {"status": "success"}})), expected("order_id"));
@@ -251,14 +321,20 @@ mod tests {
             news(json!({"order_id": null, "status": "success", "data": {"order_id": 12}})),
             expected("data.order_id")
         );
-        assert_eq!(news(json!({"order_id": 12, "status": "success", "data": null})), expected("order_id"));
+        for data in [json!(null), json!([]), json!(5), json!({"order_id": "x"})] {
+            assert_eq!(
+                news(json!({"order_id": 12, "status": "success", "data": data})),
+                expected("order_id"),
+                "{data}"
+            );
+        }
     }
 
     #[test]
     fn a_wrong_field_is_named_as_it_was_sent() {
-        let errors = |body| serde_json::to_value(super::news(&object(&body)).expect_err("refused")).expect("JSON");
+        let errors = |body| serde_json::to_value(super::news(&object(&body)).errors).expect("JSON");
         let id = "must be an integer from 1 to 9007199254740991";
-        let status = "must be \"success\", \"failure\" or \"pending\"";
+        let status = STATUS_FORM;
         for (body, expected) in [
             (json!({}), json!({"order_id": ["is required"], "status": ["is required"]})),
             (json!({"order_id": 12}), json!({"status": ["is required"]})),
@@ -271,7 +347,8 @@ mod tests {
             (json!({"order_id": 12, "status": 1}), json!({"status": [status]})),
             (json!({"order_id": 12, "status": "SUCCESS"}), json!({"status": [status]})),
             (json!({"order_id": 12, "status": null}), json!({"status": [status]})),
-            (json!({"order_id": 12, "status": "success", "data": 5}), json!({"data": ["must be an object"]})),
+            (json!({"order_id": 12, "data": 5}), json!({"data": ["must be an object"]})),
+            (json!({"order_id": 0, "data": []}), json!({"data": ["must be an object"], "order_id": [id]})),
         ] {
             assert_eq!(errors(body.clone()), expected, "{body}");
         }

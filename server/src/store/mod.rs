@@ -77,6 +77,17 @@ pub async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, St
     Ok(Arc::new(sql::SqlStore::new(backend, options.readers)))
 }
 
+/// Whether [`open`] takes this URL; nothing is opened or made.
+///
+/// # Errors
+/// As [`open`].
+pub fn check_url(url: &str) -> Result<(), StoreError> {
+    match sqlite_path(url)? {
+        Some(_) => Ok(()),
+        None => mysql::MySql::new(url).map(|_| ()),
+    }
+}
+
 /// The file of an SQLite `url`; `None` if it is a URL of another kind.
 ///
 /// # Errors
@@ -127,6 +138,13 @@ pub trait Writer: Send {
     /// If that could not be found out; ask again. [`Fault::Retry`] while the transaction in doubt is being
     /// committed.
     async fn was_committed(&mut self, batch: BatchId, products: &[ProductId]) -> Result<bool, StoreError>;
+
+    /// Which of `products` somebody else keeps locked at this moment, without waiting for any, and without
+    /// locking any. `None` if this database cannot tell.
+    ///
+    /// # Errors
+    /// If the connection broke.
+    async fn locked(&mut self, products: &[ProductId]) -> Result<Option<Vec<ProductId>>, StoreError>;
 
     /// A round trip that keeps an idle connection open.
     ///

@@ -57,9 +57,9 @@ impl MySql {
             let name = parameter.split('=').next().unwrap_or(parameter);
             if !URL_PARAMETERS.contains(&name) {
                 let known = URL_PARAMETERS.join(", ");
-                return Err(misconfigured(format!(
-                    "the database URL has an unknown parameter {name:?}; known: {known}"
-                )));
+                // Behind a `?` in a password that is not escaped its rest looks like a parameter.
+                let name = if parameters.contains('@') { String::new() } else { format!(" {name:?}") };
+                return Err(misconfigured(format!("the database URL has an unknown parameter{name}; known: {known}")));
             }
         }
         let options = MySqlConnectOptions::from_str(&format!("mysql://{rest}"))

@@ -56,6 +56,17 @@ pub(super) fn lock_products(dialect: Dialect, ids: impl IntoIterator<Item = Prod
     )
 }
 
+/// Fails if somebody else has this product locked; `None` where no product is locked alone.
+pub(super) fn look_at_lock(dialect: Dialect, id: ProductId) -> Option<String> {
+    match dialect {
+        Dialect::MySql => Some(format!(
+            "SELECT p.id FROM products p{} WHERE p.id = {id} FOR UPDATE NOWAIT",
+            dialect.by_index(PRIMARY)
+        )),
+        Dialect::Sqlite => None,
+    }
+}
+
 /// Holds by id, with the orders that they became.
 pub(super) fn holds(dialect: Dialect, ids: impl IntoIterator<Item = HoldId>) -> String {
     let from = holds_with_orders(dialect, PRIMARY);

@@ -115,6 +115,24 @@ impl<S: Session> Writer for BatchWriter<S> {
         Ok(outcome == BatchOutcome::Committed)
     }
 
+    async fn locked(&mut self, products: &[ProductId]) -> Result<Option<Vec<ProductId>>, StoreError> {
+        let mut locked = Vec::new();
+        for product_id in products {
+            let Some(sql) = statements::look_at_lock(S::DIALECT, *product_id) else { return Ok(None) };
+            // Each is a transaction of its own, over with its statement.
+            match self.session.run(sql).await {
+                Ok(_) => {}
+                Err(error) => match error.fault {
+                    Fault::Retry(_) => locked.push(*product_id),
+                    // MySQL before 8.0 does not know the words.
+                    Fault::Refused => return Ok(None),
+                    Fault::Disconnected | Fault::OutcomeUnknown | Fault::BatchExists => return Err(error),
+                },
+            }
+        }
+        Ok(Some(locked))
+    }
+
     async fn ping(&mut self) -> Result<(), StoreError> {
         self.session.ping().await
     }

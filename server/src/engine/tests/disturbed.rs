@@ -157,6 +157,10 @@ impl Writer for DisturbedWriter {
         self.inner.was_committed(batch, products).await
     }
 
+    async fn locked(&mut self, products: &[ProductId]) -> Result<Option<Vec<ProductId>>, StoreError> {
+        self.inner.locked(products).await
+    }
+
     async fn ping(&mut self) -> Result<(), StoreError> {
         self.inner.ping().await
     }

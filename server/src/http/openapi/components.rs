@@ -65,8 +65,18 @@ pub(super) fn components() -> Value {
                 "schema": {"type": "integer", "format": "int64", "minimum": 0, "maximum": sale::MAX_ID},
             },
             "IdempotencyKey": header("Idempotency-Key", "Makes it safe to send this request again.", &key),
-            "RequestId": header("X-Request-Id", "Names this request; another value counts as none.", &request_id),
-            "WebhookId": header("webhook-id", &format!("Names the event.{signed}"), &json!({"type": "string"})),
+            "UnsignedPaymentKey": header(
+                "Idempotency-Key",
+                "Names the event, only where the body does not and no webhook secret is set: then 1 to 255 visible \
+                 ASCII characters.",
+                &json!({"type": "string"}),
+            ),
+            "RequestId": header(
+                "X-Request-Id",
+                "Names this request: 1 to 64 visible ASCII characters. Any other value counts as none.",
+                &json!({"type": "string"}),
+            ),
+            "WebhookId": header("webhook-id", &format!("Names the event, where the body does not: then 1 to 255 bytes of UTF-8 without control characters.{signed}"), &json!({"type": "string"})),
             "WebhookTimestamp": header(
                 "webhook-timestamp",
                 &format!("When it was sent, in seconds since 1970, within five minutes of now.{signed}"),
@@ -86,6 +96,14 @@ pub(super) fn components() -> Value {
             "RetryAfter": {
                 "description": "After how many seconds to try again.", "required": true,
                 "schema": {"type": "integer", "minimum": 0},
+            },
+            "Allow": {
+                "description": "The methods that there are, separated by commas.", "required": true,
+                "schema": {"type": "string"},
+            },
+            "WwwAuthenticate": {
+                "description": "How to say who calls: by a bearer token.", "required": true,
+                "schema": {"type": "string", "enum": ["Bearer"]},
             },
             "IdempotentReplayed": {
                 "description": "There, and `true`, if this answer was given before.",

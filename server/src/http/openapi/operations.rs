@@ -3,7 +3,11 @@
 //! What does not belong here: what follows from the route table (`routes.rs`), and how it is written
 //! down (`openapi.rs`).
 
-use super::super::errors::Code;
+use sale::{Breach, Invariant, ProductId};
+
+use super::super::errors::{FieldErrors, Problem};
+use super::super::format;
+use super::super::signature::SignatureError;
 
 /// What the table of routes does not say about an operation.
 pub(super) struct Description {
@@ -17,10 +21,10 @@ pub(super) struct Description {
     /// The name of the body's schema, and whether there must be one.
     pub(super) body: Option<(&'static str, bool)>,
     pub(super) success: Success,
-    /// Refusals besides those that follow from the path, the access and the body.
-    pub(super) codes: &'static [Code],
+    /// Refusals besides those that follow from the path, the access and the body: an example of each.
+    pub(super) refusals: fn() -> Vec<Problem>,
     /// How it can fail without being anybody's fault.
-    pub(super) trouble: &'static [Code],
+    pub(super) trouble: &'static [Problem],
 }
 
 pub(super) struct Success {
@@ -37,9 +41,12 @@ pub(super) enum Content {
     Json(&'static str),
 }
 
-const READ_TROUBLE: &[Code] = &[Code::Internal, Code::Overloaded, Code::DatabaseUnavailable];
-const WRITE_TROUBLE: &[Code] = &[Code::Internal, Code::Overloaded, Code::DatabaseUnavailable, Code::OutcomeUnknown];
-const NO_DATABASE: &[Code] = &[Code::Internal];
+const NO_DATABASE: &[Problem] = &[Problem::Internal];
+const READ_TROUBLE: &[Problem] = &[Problem::Internal, Problem::DatabaseUnavailable];
+/// Of what goes past the queue.
+const DIRECT_TROUBLE: &[Problem] = &[Problem::Internal, Problem::DatabaseUnavailable, Problem::OutcomeUnknown];
+const WRITE_TROUBLE: &[Problem] =
+    &[Problem::Internal, Problem::Overloaded, Problem::DatabaseUnavailable, Problem::OutcomeUnknown];
 
 const ID: &[&str] = &["Id", "RequestId"];
 const PLAIN: &[&str] = &["RequestId"];
@@ -51,6 +58,10 @@ const fn ok(what: &'static str, schema: &'static str) -> Success {
 
 const fn created(what: &'static str, schema: &'static str, headers: &'static [&'static str]) -> Success {
     Success { status: 201, what, content: Content::Json(schema), headers }
+}
+
+fn invalid(field: &str, problem: &str) -> Problem {
+    FieldErrors::of(field, problem).into()
 }
 
 /// All of them.
@@ -65,7 +76,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: &["Limit", "After", "RequestId"],
         body: None,
         success: ok("A page of products.", "ProductPage"),
-        codes: &[Code::ValidationFailed],
+        refusals: || vec![invalid("limit", "must be an integer from 1 to 200")],
         trouble: READ_TROUBLE,
     },
     Description {
@@ -78,7 +89,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: ID,
         body: None,
         success: ok("The product.", "ProductAnswer"),
-        codes: &[],
+        refusals: Vec::new,
         trouble: READ_TROUBLE,
     },
     Description {
@@ -92,7 +103,15 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: KEYED,
         body: Some(("NewHold", true)),
         success: created("The hold.", "PlacedHold", &["IdempotentReplayed"]),
-        codes: &[Code::InsufficientStock, Code::ProductSuspended, Code::IdempotencyKeyReused],
+        refusals: || {
+            vec![
+                invalid("qty", "must be an integer from 1 to 1000"),
+                invalid("product_id", "is unknown"),
+                Problem::InsufficientStock { available: 3 },
+                Problem::ProductSuspended,
+                Problem::KeyReused,
+            ]
+        },
         trouble: WRITE_TROUBLE,
     },
     Description {
@@ -105,7 +124,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: ID,
         body: None,
         success: ok("The hold.", "HoldAnswer"),
-        codes: &[],
+        refusals: Vec::new,
         trouble: READ_TROUBLE,
     },
     Description {
@@ -118,7 +137,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: ID,
         body: None,
         success: Success { status: 204, what: "The units are back.", content: Content::Nothing, headers: &[] },
-        codes: &[Code::HoldAlreadyRedeemed, Code::ProductSuspended],
+        refusals: || vec![Problem::HoldAlreadyRedeemed { order_id: 12 }],
         trouble: WRITE_TROUBLE,
     },
     Description {
@@ -131,13 +150,15 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: KEYED,
         body: Some(("NewOrder", true)),
         success: created("The order.", "OrderAnswer", &["IdempotentReplayed"]),
-        codes: &[
-            Code::HoldExpired,
-            Code::HoldReleased,
-            Code::HoldAlreadyRedeemed,
-            Code::ProductSuspended,
-            Code::IdempotencyKeyReused,
-        ],
+        refusals: || {
+            vec![
+                invalid("hold_id", "is unknown"),
+                Problem::HoldExpired,
+                Problem::HoldReleased,
+                Problem::HoldAlreadyRedeemed { order_id: 12 },
+                Problem::KeyReused,
+            ]
+        },
         trouble: WRITE_TROUBLE,
     },
     Description {
@@ -150,7 +171,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: ID,
         body: None,
         success: ok("The order.", "OrderAnswer"),
-        codes: &[],
+        refusals: Vec::new,
         trouble: READ_TROUBLE,
     },
     Description {
@@ -163,16 +184,18 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
                  the first there is of `payment_idempotency_key`, `idempotency_key`, the signed `webhook-id`, and, only \
                  where no secret is set, the header `Idempotency-Key`. The same key with the same news again has no \
                  effect. An event for an order that does not exist writes nothing, so that it can be sent again.",
-        parameters: &["WebhookId", "WebhookTimestamp", "WebhookSignature", "IdempotencyKey", "RequestId"],
+        parameters: &["WebhookId", "WebhookTimestamp", "WebhookSignature", "UnsignedPaymentKey", "RequestId"],
         body: Some(("PaymentNews", true)),
         success: ok("The event was taken, now or before.", "WebhookAnswer"),
-        codes: &[
-            Code::MissingIdempotencyKey,
-            Code::Unauthorized,
-            Code::NotFound,
-            Code::PaymentKeyConflict,
-            Code::ProductSuspended,
-        ],
+        refusals: || {
+            vec![
+                Problem::Unsigned(SignatureError::Mismatch),
+                Problem::MissingIdempotencyKey,
+                invalid("order_id", "is unknown"),
+                Problem::OrderNotFound,
+                Problem::PaymentKeyConflict,
+            ]
+        },
         trouble: WRITE_TROUBLE,
     },
     Description {
@@ -185,8 +208,8 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: PLAIN,
         body: None,
         success: ok("The limits.", "LimitsAnswer"),
-        codes: &[],
-        trouble: &[Code::Internal, Code::DatabaseUnavailable],
+        refusals: Vec::new,
+        trouble: NO_DATABASE,
     },
     Description {
         method: "POST",
@@ -198,8 +221,8 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: PLAIN,
         body: Some(("NewProduct", true)),
         success: created("The product.", "ProductAnswer", &[]),
-        codes: &[],
-        trouble: WRITE_TROUBLE,
+        refusals: || vec![invalid("price", format::PRICE_FORM)],
+        trouble: DIRECT_TROUBLE,
     },
     Description {
         method: "POST",
@@ -211,7 +234,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: ID,
         body: Some(("StockChange", true)),
         success: ok("The product.", "ProductAnswer"),
-        codes: &[Code::InsufficientStock, Code::ProductSuspended],
+        refusals: || vec![invalid("qty", "must not be 0"), Problem::InsufficientStock { available: 3 }],
         trouble: WRITE_TROUBLE,
     },
     Description {
@@ -224,7 +247,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: ID,
         body: Some(("Suspension", false)),
         success: ok("The product.", "ProductAnswer"),
-        codes: &[Code::ProductSuspended],
+        refusals: || vec![invalid("reason", "must be a string of 1 to 255 characters")],
         trouble: WRITE_TROUBLE,
     },
     Description {
@@ -237,7 +260,14 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: ID,
         body: Some(("Resumption", false)),
         success: ok("The product.", "ProductAnswer"),
-        codes: &[Code::ProductSuspended],
+        refusals: || {
+            let breach = Breach {
+                product_id: ProductId(1),
+                invariant: Invariant::ReservedIsHeld,
+                detail: "stock_reserved is 12, active holds keep 10".to_owned(),
+            };
+            vec![invalid("force", "must be true or false"), Problem::ProductInconsistent(vec![breach])]
+        },
         trouble: WRITE_TROUBLE,
     },
     Description {
@@ -255,7 +285,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
             content: Content::Text("text/plain"),
             headers: &[],
         },
-        codes: &[],
+        refusals: Vec::new,
         trouble: NO_DATABASE,
     },
     Description {
@@ -268,7 +298,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: PLAIN,
         body: None,
         success: ok("It does.", "Health"),
-        codes: &[],
+        refusals: Vec::new,
         trouble: NO_DATABASE,
     },
     Description {
@@ -281,7 +311,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: PLAIN,
         body: None,
         success: ok("It should.", "Health"),
-        codes: &[],
+        refusals: Vec::new,
         trouble: NO_DATABASE,
     },
     Description {
@@ -294,7 +324,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: PLAIN,
         body: None,
         success: Success { status: 200, what: "This document.", content: Content::AnyJson, headers: &[] },
-        codes: &[],
+        refusals: Vec::new,
         trouble: NO_DATABASE,
     },
     Description {
@@ -307,7 +337,7 @@ pub(super) const DESCRIPTIONS: &[Description] = &[
         parameters: PLAIN,
         body: None,
         success: Success { status: 200, what: "A page.", content: Content::Text("text/html"), headers: &[] },
-        codes: &[],
+        refusals: Vec::new,
         trouble: NO_DATABASE,
     },
 ];

@@ -50,6 +50,12 @@ pub(super) fn classify_connect(error: sqlx::Error) -> StoreError {
         _ if matches!(error, sqlx::Error::Configuration(_)) => {
             StoreError::new(Fault::Disconnected, Misconfigured(error.to_string()))
         }
+        // The server speaks no TLS, or a certificate or key is none; what is said of a certificate that we
+        // do not trust comes as an error of the socket.
+        _ if matches!(error, sqlx::Error::Tls(_)) => StoreError::new(
+            Fault::Disconnected,
+            Misconfigured(format!("{error}; look at the ssl parameters of the database URL and at the server's TLS")),
+        ),
         _ => StoreError::new(Fault::Disconnected, error),
     }
 }
@@ -65,8 +71,9 @@ const NOT_NULL: u16 = 1048;
 const DUPLICATE: u16 = 1062;
 
 /// Access denied (to the database, to the account, for want of a password or a plugin); unknown database;
+/// this host is blocked, or not let in; a way to log in that we do not speak; a password that has expired;
 /// TLS demanded by the server.
-const MISCONFIGURED: [u16; 6] = [1044, 1045, 1049, 1524, 1698, 3159];
+const MISCONFIGURED: [u16; 11] = [1044, 1045, 1049, 1129, 1130, 1251, 1524, 1698, 1820, 1862, 3159];
 
 /// --read-only, a read-only transaction or server.
 const READ_ONLY: [u16; 3] = [1290, 1792, 1836];
@@ -79,7 +86,8 @@ const USELESS: [u16; 17] =
 fn fault_of(number: u16, message: &str) -> Fault {
     match number {
         1213 | 1614 => Fault::Retry(Conflict::Deadlock),
-        1205 => Fault::Retry(Conflict::LockTimeout),
+        // The second is MySQL 8, asked not to wait.
+        1205 | 3572 => Fault::Retry(Conflict::LockTimeout),
         1020 => Fault::Retry(Conflict::RowChanged),
         DUPLICATE if is_callers_key(message) => Fault::Retry(Conflict::DuplicateKey),
         number if READ_ONLY.contains(&number) || USELESS.contains(&number) => Fault::Disconnected,
@@ -175,5 +183,14 @@ mod tests {
         assert_eq!(classify_commit(broken()).fault, Fault::OutcomeUnknown);
         assert_eq!(classify(broken()).fault, Fault::Disconnected);
         assert_eq!(classify_connect(broken()).fault, Fault::Disconnected);
+        assert!(!classify_connect(broken()).is_misconfigured());
+    }
+
+    #[test]
+    fn a_connection_without_the_tls_that_is_asked_for_is_not_waited_for() {
+        let error = classify_connect(sqlx::Error::Tls("server does not support TLS".into()));
+        assert!(error.is_misconfigured() && error.fault == Fault::Disconnected);
+        let text = error.source.to_string();
+        assert!(text.contains("server does not support TLS") && text.contains("ssl parameters"), "{text}");
     }
 }
