@@ -417,11 +417,11 @@ impl Worker {
     /// Finds out whether the batch was committed; asks until it is told. Its products take no other
     /// batch meanwhile, and its callers get `OutcomeUnknown` at their deadlines.
     async fn resolve(&mut self, batch: &Batch) -> bool {
-        let (Some(id), products) = (batch.id, batch.products().into_iter().collect::<Vec<_>>()) else { return false };
+        let Some(id) = batch.id else { return false };
         let mut tries = 0;
         loop {
             let answer = match self.connection().await {
-                Ok(writer) => match answer_of(writer.was_committed(id, &products)).await {
+                Ok(writer) => match answer_of(writer.was_committed(id)).await {
                     Ok(Ok(committed)) => Ok(committed),
                     Ok(Err(error)) => Err(error.source.to_string()),
                     Err(no_answer) => Err(no_answer.to_string()),

@@ -132,12 +132,12 @@ pub trait Writer: Send {
     /// cluster, a proxy that repeats it). Either way a commit of our own makes durable what is answered.
     ///
     /// `true`: it was committed. `false`: it was not, and never will be; its id is used up. No lock of a
-    /// product is waited for: whoever else keeps one of `products` locked stands in nobody's way.
+    /// product is waited for: whoever else keeps one locked stands in nobody's way.
     ///
     /// # Errors
     /// If that could not be found out; ask again. [`Fault::Retry`] while the transaction in doubt is being
     /// committed.
-    async fn was_committed(&mut self, batch: BatchId, products: &[ProductId]) -> Result<bool, StoreError>;
+    async fn was_committed(&mut self, batch: BatchId) -> Result<bool, StoreError>;
 
     /// Which of `products` somebody else keeps locked at this moment, without waiting for any, and without
     /// locking any. `None` if this database cannot tell.

@@ -105,7 +105,7 @@ impl<S: Session> Writer for BatchWriter<S> {
         self.session.rollback().await
     }
 
-    async fn was_committed(&mut self, batch: BatchId, _products: &[ProductId]) -> Result<bool, StoreError> {
+    async fn was_committed(&mut self, batch: BatchId) -> Result<bool, StoreError> {
         // A load whose caller lost patience may have left a transaction open.
         self.session.rollback().await?;
         let outcome = match self.found_outcome(batch).await? {

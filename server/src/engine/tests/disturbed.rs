@@ -149,12 +149,12 @@ impl Writer for DisturbedWriter {
         self.inner.rollback().await
     }
 
-    async fn was_committed(&mut self, batch: BatchId, products: &[ProductId]) -> Result<bool, StoreError> {
+    async fn was_committed(&mut self, batch: BatchId) -> Result<bool, StoreError> {
         self.plan.resolutions_asked.fetch_add(1, Ordering::SeqCst);
         if self.plan.resolution_blocked.load(Ordering::SeqCst) {
             return Err(error(Fault::Disconnected));
         }
-        self.inner.was_committed(batch, products).await
+        self.inner.was_committed(batch).await
     }
 
     async fn locked(&mut self, products: &[ProductId]) -> Result<Option<Vec<ProductId>>, StoreError> {

@@ -17,7 +17,7 @@ async fn refused(place: &Place, product_id: ProductId, what: &str, changes: Chan
     let batch = place.batch();
     let result = writer.commit(batch, &changes).await;
     assert_eq!(result.map_err(|error| error.fault).err(), Some(Fault::Refused), "{what}");
-    assert!(!writer.was_committed(batch, &[product_id]).await.expect("known"), "{what}");
+    assert!(!writer.was_committed(batch).await.expect("known"), "{what}");
 }
 
 async fn row(place: &Place, product_id: ProductId) -> Product {

@@ -124,7 +124,7 @@ async fn a_guard_undoes_the_batch(place: Place) {
         let batch = place.batch();
         let before = dump(&place).await;
         assert_eq!(fault(writer.commit(batch, &decision.changes).await), Some(Fault::Refused), "{meanwhile}");
-        assert!(!writer.was_committed(batch, &[product_id]).await.expect("known"), "{meanwhile}");
+        assert!(!writer.was_committed(batch).await.expect("known"), "{meanwhile}");
         assert_eq!(dump(&place).await, before, "{meanwhile}");
     }
 }
@@ -165,7 +165,7 @@ async fn an_empty_batch_leaves_its_row(place: Place) {
     writer.load(&needs_of(product_id)).await.expect("the product is locked");
     let batch = place.batch();
     writer.commit(batch, &Changes::default()).await.expect("it is committed");
-    assert!(writer.was_committed(batch, &[product_id]).await.expect("known"));
+    assert!(writer.was_committed(batch).await.expect("known"));
 }
 
 async fn callers_keys_are_unique(place: Place) {
@@ -247,12 +247,12 @@ async fn an_unknown_outcome_is_looked_up(place: Place) {
     let decision = place.decide(writer.as_mut(), product_id, &commands).await;
     writer.commit(committed, &decision.changes).await.expect("it is committed");
     let before = place.by_hand().await.number("SELECT MAX(committed_at) FROM batches").await;
-    assert!(writer.was_committed(committed, &[product_id]).await.expect("known"));
+    assert!(writer.was_committed(committed).await.expect("known"));
     let after = place.by_hand().await.number("SELECT MAX(committed_at) FROM batches").await;
     assert!(after > before, "looking it up writes, so that what was seen is durable");
     for _ in 0..2 {
-        assert!(!writer.was_committed(lost, &[product_id]).await.expect("known"));
-        assert!(writer.was_committed(committed, &[product_id]).await.expect("known"));
+        assert!(!writer.was_committed(lost).await.expect("known"));
+        assert!(writer.was_committed(committed).await.expect("known"));
     }
 }
 
@@ -260,35 +260,34 @@ async fn a_batch_given_up_for_lost_is_never_committed(place: Place) {
     let product_id = place.product(10).await;
     let lost = place.batch();
     let mut resolver = place.another_store().await.writer().await.expect("the database answers");
-    assert!(!resolver.was_committed(lost, &[product_id]).await.expect("known"));
+    assert!(!resolver.was_committed(lost).await.expect("known"));
     // Its transaction was only late.
     let mut writer = place.writer().await;
     let commands = [super::place(HoldId(1), product_id, 1, None)];
     let decision = place.decide(writer.as_mut(), product_id, &commands).await;
     assert_eq!(fault(writer.commit(lost, &decision.changes).await), Some(Fault::BatchExists));
-    assert!(!resolver.was_committed(lost, &[product_id]).await.expect("known"), "the answer stays");
+    assert!(!resolver.was_committed(lost).await.expect("known"), "the answer stays");
     let mut by_hand = place.by_hand().await;
     assert_eq!(by_hand.number("SELECT COUNT(*) FROM holds").await, 0);
     // Under another id the same is written.
     let decision = place.decide(writer.as_mut(), product_id, &commands).await;
     let again = place.batch();
     writer.commit(again, &decision.changes).await.expect("it is committed");
-    assert!(resolver.was_committed(again, &[product_id]).await.expect("known"));
+    assert!(resolver.was_committed(again).await.expect("known"));
 }
 
 /// A transaction that wrote its row and has not ended: nobody can say yet.
 async fn a_commit_that_is_under_way_is_waited_for(place: Place) {
-    let product_id = place.product(10).await;
     let mut resolver = place.writer().await;
     for (end, is_committed) in [("ROLLBACK", false), ("COMMIT", true)] {
         let batch = place.batch();
         let mut in_doubt = place.by_hand().await;
         let row = format!("INSERT INTO batches (id, outcome, committed_at) VALUES ({}, 'committed', 1)", batch.0);
         in_doubt.run(&format!("BEGIN; {row}")).await.expect("its row is written");
-        let unknown = within(resolver.was_committed(batch, &[product_id])).await;
+        let unknown = within(resolver.was_committed(batch)).await;
         assert_eq!(fault(unknown), Some(Fault::Retry(Conflict::LockTimeout)));
         in_doubt.run(end).await.expect("it ends");
-        assert_eq!(resolver.was_committed(batch, &[product_id]).await.expect("known"), is_committed);
+        assert_eq!(resolver.was_committed(batch).await.expect("known"), is_committed);
     }
 }
 
@@ -297,13 +296,12 @@ async fn a_batch_that_ends_while_it_is_looked_up_is_found(place: Place) {
         // Who waits for a file tells nobody, so that the moment cannot be hit.
         return;
     }
-    let product_id = place.product(10).await;
     let batch = place.batch();
     let mut in_doubt = place.by_hand().await;
     let row = format!("INSERT INTO batches (id, outcome, committed_at) VALUES ({}, 'committed', 1)", batch.0);
     in_doubt.run(&format!("BEGIN; {row}")).await.expect("its row is written");
     let mut resolver = place.writer().await;
-    let looking = tokio::spawn(async move { (within(resolver.was_committed(batch, &[product_id])).await, resolver) });
+    let looking = tokio::spawn(async move { (within(resolver.was_committed(batch)).await, resolver) });
     place.wait_until_somebody_waits().await;
     in_doubt.run("COMMIT").await.expect("it ends");
     let (answer, mut resolver) = looking.await.expect("no panic");
@@ -312,7 +310,7 @@ async fn a_batch_that_ends_while_it_is_looked_up_is_found(place: Place) {
         // It had to wait for too long, and asks again.
         Err(error) => {
             assert_eq!(error.fault, Fault::Retry(Conflict::LockTimeout));
-            assert!(resolver.was_committed(batch, &[product_id]).await.expect("known"));
+            assert!(resolver.was_committed(batch).await.expect("known"));
         }
     }
 }
@@ -332,8 +330,8 @@ async fn a_strangers_lock_does_not_hold_up_the_answer(place: Place) {
     let mut needs = needs_of(products[0]);
     needs.products.insert(products[1], 0);
     stranger.load(&needs).await.expect("both are locked");
-    assert!(within(writer.was_committed(committed, &products)).await.expect("known"));
-    assert!(!within(writer.was_committed(place.batch(), &products)).await.expect("known"));
+    assert!(within(writer.was_committed(committed)).await.expect("known"));
+    assert!(!within(writer.was_committed(place.batch())).await.expect("known"));
     stranger.rollback().await.expect("the locks are given back");
 }
 
