@@ -29,9 +29,6 @@ use crate::telemetry::Metrics;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// How long the engine has to finish once no request is left.
-const ENGINE_STOP_TIME: Duration = Duration::from_secs(10);
-
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -104,6 +101,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
                 terms: config.terms,
                 batch_max: config.batch_max,
                 product_cache: config.product_cache,
+                tends_deadlines: true,
             };
             let engine = Engine::start(Arc::clone(&store), settings, metrics.engine.clone());
             handle.open(engine.clone());
@@ -123,9 +121,8 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     }
     if let Some((store, engine, reconciler)) = running {
         reconciler.stop().await;
-        if tokio::time::timeout(ENGINE_STOP_TIME, engine.stop()).await.is_err() {
-            // Nobody waits for an answer any more, and the database ends what it was sent as a whole.
-            tracing::warn!(seconds = ENGINE_STOP_TIME.as_secs(), "the engine did not finish in time");
+        if !engine.stop().await {
+            tracing::warn!("the engine did not finish in time");
         }
         store.close().await;
     }
@@ -164,7 +161,7 @@ fn no_url(url: &DatabaseUrl, error: &StoreError) -> StartError {
 /// that only concern them do not matter.
 pub fn start_engine(store: Arc<dyn Store>) -> Engine {
     let terms = Terms { hold_ttl_seconds: 1, payment_window_seconds: 1, max_qty_per_hold: 1 };
-    let settings = engine::Settings { terms, batch_max: 1, product_cache: Duration::ZERO };
+    let settings = engine::Settings { terms, batch_max: 1, product_cache: Duration::ZERO, tends_deadlines: false };
     Engine::start(store, settings, Metrics::new().engine)
 }
 

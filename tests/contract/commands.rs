@@ -122,7 +122,9 @@ async fn an_audit_finds_a_breach_and_resume_refuses(setup: Setup) {
     ok(&sale, &["product", "suspend", &id]).await;
     let error = fails(&sale, 1, &["product", "resume", &id]).await;
     assert!(error.contains("I3") && error.contains("--force"), "{error}");
-    ok(&sale, &["product", "resume", &id, "--force"]).await;
+    let forced = sale.holdfast(&["product", "resume", &id, "--force"]).await;
+    assert_eq!(forced.code(), Some(0), "{}", forced.err);
+    assert!(forced.err.contains("in spite of an invariant that it breaks"), "{}", forced.err);
     assert_eq!(listed(&sale, bad).await["status"], "on_sale");
     ok(&sale, &["product", "suspend", &good.to_string()]).await;
     ok(&sale, &["product", "resume", &good.to_string()]).await;

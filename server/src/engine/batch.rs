@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sale::ProductId;
 
 use super::ticket::Ticket;
+use super::waiting::Class;
 use crate::store::BatchId;
 
 /// Commands that share a transaction.
@@ -42,6 +43,12 @@ impl Batch {
         let (taken, rest) = self.tickets.drain(..).partition(|ticket| products.contains(&ticket.product_id));
         self.tickets = rest;
         taken
+    }
+
+    /// The wishes for units, and all else.
+    pub(super) fn part_wishes(self) -> (Self, Self) {
+        let (wishes, rest) = self.tickets.into_iter().partition(|ticket| ticket.class == Class::Hold);
+        (Self::new(wishes), Self::new(rest))
     }
 
     pub(super) fn halve(mut self) -> Vec<Self> {

@@ -101,7 +101,7 @@ async fn serve<K, V, F, R>(
                     Ok(found)
                 }
                 Ok(Err(error)) => {
-                    health.failed(&error);
+                    health.heard("a read", &error);
                     Err(ReadFailed)
                 }
                 Err(_) => {

@@ -156,26 +156,37 @@ pub(super) fn until(micros: i64) -> Duration {
 /// Looks every second or so for due work that no timer of this server knows of, and tells by the way
 /// whether the database answers.
 pub(super) async fn sweep(shared: Arc<Shared>) {
-    let mut pruned_at = Instant::now();
     loop {
         match answered("the sweep", shared.store.overdue()).await {
             Ok(overdue) => {
                 shared.health.answered();
+                if !shared.settings.tends_deadlines {
+                    pause().await;
+                    continue;
+                }
                 let holds = overdue.holds.into_iter().map(|product_id| (product_id, DueKind::Holds));
                 let orders = overdue.orders.into_iter().map(|product_id| (product_id, DueKind::Orders));
                 for (product_id, kind) in holds.chain(orders) {
                     shared.due_at(DueAt { product_id, kind, at: Instant::now() });
                 }
             }
-            Err(error) => shared.health.failed(&error),
+            Err(error) => shared.health.heard("the sweep", &error),
         }
-        if pruned_at.elapsed() > PRUNE_EVERY {
-            pruned_at = Instant::now();
-            if let Err(error) = answered("deleting old batch rows", shared.store.prune_batches(PRUNE_AFTER)).await {
-                tracing::warn!(error = %error.source, "old batch rows could not be deleted");
-            }
+        pause().await;
+    }
+}
+
+/// Servers that were started together should not sweep together.
+async fn pause() {
+    tokio::time::sleep(SWEEP_EVERY.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
+}
+
+/// Deletes rows of batches that nobody will ask for any more.
+pub(super) async fn prune(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(PRUNE_EVERY).await;
+        if let Err(error) = answered("deleting old batch rows", shared.store.prune_batches(PRUNE_AFTER)).await {
+            tracing::warn!(error = %error.source, "old batch rows could not be deleted; trying again later");
         }
-        // Servers that were started together should not sweep together.
-        tokio::time::sleep(SWEEP_EVERY.mul_f64(0.8 + 0.4 * fastrand::f64())).await;
     }
 }

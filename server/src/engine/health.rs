@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::store::{Fault, StoreError};
+
 /// How long the database may be silent before the server says that it is cut off.
 const CUT_OFF_AFTER: Duration = Duration::from_secs(5);
 /// How long it may be silent before what times out is put down to it.
@@ -29,6 +31,17 @@ impl Health {
             tracing::info!(silent_ms = millis(self.silent()), "the database answers again");
         }
         self.answered_at_ms.store(millis(self.started.elapsed()), Ordering::Relaxed);
+    }
+
+    /// A call of the store failed. An error that the database sent is an answer, too.
+    pub(super) fn heard(&self, what: &str, error: &StoreError) {
+        match error.fault {
+            Fault::Disconnected | Fault::OutcomeUnknown => self.failed(error),
+            Fault::Retry(_) | Fault::Refused | Fault::BatchExists => {
+                self.answered();
+                tracing::warn!(error = %error.source, fault = %error.fault, "{what} failed");
+            }
+        }
     }
 
     /// The database could not be asked, or did not answer. One warning tells of the outage, however many

@@ -23,6 +23,7 @@ mod worker;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use moka::sync::Cache;
 use sale::{Hold, HoldId, HoldStatus, Key, Order, OrderId, ProductId, ReleaseReason, Terms, Timestamp};
@@ -41,6 +42,8 @@ use crate::telemetry::EngineMetrics;
 
 /// How many workers commit at once, where the database takes more than one writer.
 const WORKERS: usize = 4;
+/// How long the engine may take to finish when it is stopped.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many products are remembered with what describes them.
 const DESCRIPTIONS_MAX: u64 = 10_000;
 
@@ -52,7 +55,10 @@ pub struct Settings {
     /// Most commands in one transaction.
     pub batch_max: usize,
     /// How long the describing fields of a product are cached; zero: not at all.
-    pub product_cache: std::time::Duration,
+    pub product_cache: Duration,
+    /// Whether it looks for holds and orders that are overdue. Servers do; an engine that only carries out
+    /// one command leaves them to the servers.
+    pub tends_deadlines: bool,
 }
 
 /// The engine: cheap to clone, shared by all connections.
@@ -98,6 +104,7 @@ impl Engine {
             let mut set = JoinSet::new();
             set.spawn(expiry::run(Arc::clone(&shared), due));
             set.spawn(expiry::sweep(Arc::clone(&shared)));
+            set.spawn(expiry::prune(Arc::clone(&shared)));
             *lock(&tasks.timers) = set;
         }
         let described = if product_cache.is_zero() {
@@ -185,12 +192,16 @@ impl Engine {
         self.read(deadline, self.orders.get(id)).await
     }
 
-    /// Finishes what is queued and in flight, and stops. Requests that come later are refused.
-    pub async fn stop(&self) {
+    /// Finishes what is queued and in flight, for at most 10 seconds, and stops. Requests that come later
+    /// are refused. `false`: something was not finished, such as a commit in doubt while the database is
+    /// away. Nobody waits for it any more, and the database ends what it was sent as a whole.
+    pub async fn stop(&self) -> bool {
         self.shared.queue.close();
         let mut workers = std::mem::take(&mut *lock(&self.tasks.workers));
-        while workers.join_next().await.is_some() {}
+        let all = async { while workers.join_next().await.is_some() {} };
+        let finished = tokio::time::timeout(STOP_TIMEOUT, all).await.is_ok();
         lock(&self.tasks.timers).abort_all();
+        finished
     }
 
     async fn read<T>(

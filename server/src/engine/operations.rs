@@ -18,7 +18,7 @@ use super::{Engine, NewProduct, ProductReading, Rejection, ResumeError};
 const AUDIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What is left for the resumption itself, at least.
-const RESUME_TIMEOUT: Duration = Duration::from_secs(1);
+const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Engine {
     /// Makes a product.

@@ -21,6 +21,9 @@ use super::waiting::{Class, Waiting};
 
 /// How long the lane of a suspect rests before it is tried again.
 const REST: Duration = Duration::from_millis(50);
+/// A suspect that was found locked so often is waited for once, instead of only looked at: a product that
+/// other servers sell without a pause is never seen unlocked.
+const LOOKS_PER_TRY: u32 = 8;
 /// How long a product is a suspect after it was last found locked, whether anybody wants it or not: the
 /// next who does must not make others wait for it.
 const SUSPECT_FOR: Duration = Duration::from_secs(10);
@@ -38,8 +41,16 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) tickets: Vec<Ticket>,
-    /// If they are all of one suspect: how often that was found locked.
-    pub(super) suspect_tries: Option<u32>,
+    pub(super) turn: Turn,
+}
+
+/// How a batch is to be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// With its locks, and with waiting for them.
+    Try,
+    /// It is of one suspect: with a look whether that is still locked.
+    Look,
 }
 
 #[derive(Debug)]
@@ -51,6 +62,8 @@ struct State {
     resting: BTreeSet<(Instant, ProductId)>,
     suspects: HashMap<ProductId, Suspicion>,
     suspects_in_flight: usize,
+    /// Whether a worker waits for the lock of a suspect: one at a time, so that the others are looked at.
+    suspect_tried: bool,
     waiting: Arc<Waiting>,
     keys: HashMap<KeyName, KeyUse>,
     closed: bool,
@@ -61,14 +74,15 @@ struct Lane {
     money: VecDeque<Ticket>,
     holds: VecDeque<Ticket>,
     in_flight: bool,
-    /// Whether it is in flight as a suspect.
-    alone: bool,
+    /// How it is in flight, if it is as a suspect.
+    alone: Option<Turn>,
 }
 
 /// A product was found locked by somebody else.
 #[derive(Clone, Copy, Debug)]
 struct Suspicion {
-    tries: u32,
+    /// How often it was found locked since it was last waited for.
+    looks: u32,
     until: Instant,
 }
 
@@ -100,6 +114,7 @@ impl Queue {
                 resting: BTreeSet::new(),
                 suspects: HashMap::new(),
                 suspects_in_flight: 0,
+                suspect_tried: false,
                 waiting,
                 keys: HashMap::new(),
                 closed: false,
@@ -146,8 +161,9 @@ impl Queue {
             let wake_at = {
                 let mut state = self.lock();
                 if let Some(taken) = state.take_batch(self.batch_max, self.suspects_max) {
-                    // What did not fit is for another worker.
-                    if !state.ready.is_empty() {
+                    // What did not fit, and what comes due, is for another worker.
+                    let suspects_wait = !state.resting.is_empty() && state.suspects_in_flight < self.suspects_max;
+                    if !state.ready.is_empty() || suspects_wait {
                         self.work.notify_one();
                     }
                     return Some(taken);
@@ -195,6 +211,24 @@ impl Queue {
         self.work.notify_one();
     }
 
+    /// Commands of these products were lost in flight: their keys are free. One that still waits loses its
+    /// claim to the key, too, which leaves it to the database's unique key.
+    pub(super) fn forget_keys(&self, products: &BTreeSet<ProductId>) {
+        let mut state = self.lock();
+        let lost: Vec<KeyName> = state
+            .keys
+            .iter()
+            .filter(|(_, user)| products.contains(&user.product_id))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in lost {
+            if let Some(user) = state.keys.get_mut(&key) {
+                user.users = 0;
+            }
+            state.release(&key);
+        }
+    }
+
     /// Puts commands back in front of their lanes, which stay in flight until [`Queue::finish`].
     pub(super) fn put_back(&self, tickets: Vec<Ticket>) {
         let mut state = self.lock();
@@ -219,9 +253,12 @@ impl Queue {
     pub(super) fn suspect(&self, product_id: ProductId) {
         let mut state = self.lock();
         let now = Instant::now();
-        state.suspects.retain(|_, suspicion| suspicion.until > now);
-        let suspicion = state.suspects.entry(product_id).or_insert(Suspicion { tries: 0, until: now });
-        suspicion.tries += 1;
+        let State { suspects, lanes, .. } = &mut *state;
+        suspects.retain(|product_id, suspicion| suspicion.until > now || lanes.contains_key(product_id));
+        // Those that are found together need not be waited for together.
+        let looks = fastrand::u32(0..LOOKS_PER_TRY);
+        let suspicion = suspects.entry(product_id).or_insert(Suspicion { looks, until: now });
+        suspicion.looks += 1;
         suspicion.until = now + SUSPECT_FOR;
     }
 
@@ -296,8 +333,9 @@ impl State {
         if !std::mem::replace(&mut lane.in_flight, false) {
             return;
         }
-        if std::mem::replace(&mut lane.alone, false) {
+        if let Some(turn) = lane.alone.take() {
             self.suspects_in_flight = self.suspects_in_flight.saturating_sub(1);
+            self.suspect_tried &= turn != Turn::Try;
         }
         if lane.is_empty() {
             self.lanes.remove(&product_id);
@@ -313,7 +351,7 @@ impl State {
             return Some(taken);
         }
         let tickets = self.take_ready(batch_max);
-        (!tickets.is_empty()).then_some(Taken { tickets, suspect_tries: None })
+        (!tickets.is_empty()).then_some(Taken { tickets, turn: Turn::Try })
     }
 
     fn take_suspect(&mut self, batch_max: usize) -> Option<Taken> {
@@ -329,12 +367,22 @@ impl State {
                 self.land(product_id);
                 continue;
             }
+            let others_due = self.resting.first().is_some_and(|(at, _)| *at <= now);
+            let suspicion = self.suspects.get_mut(&product_id);
+            let wants_try = suspicion.filter(|suspicion| suspicion.looks >= LOOKS_PER_TRY);
+            let turn = match wants_try {
+                Some(suspicion) if !self.suspect_tried && !others_due => {
+                    suspicion.looks = 0;
+                    self.suspect_tried = true;
+                    Turn::Try
+                }
+                Some(_) | None => Turn::Look,
+            };
             if let Some(lane) = self.lanes.get_mut(&product_id) {
-                lane.alone = true;
+                lane.alone = Some(turn);
                 self.suspects_in_flight += 1;
             }
-            let tries = self.suspects.get(&product_id).map_or(0, |suspicion| suspicion.tries);
-            return Some(Taken { tickets, suspect_tries: Some(tries) });
+            return Some(Taken { tickets, turn });
         }
         None
     }

@@ -7,7 +7,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use moka::sync::Cache;
-use sale::{Command, Decision, HoldId, HoldStatus, Invariant, OrderId, ProductId, ProductStatus, ReleaseReason, State};
+use sale::{
+    Command, Decision, HoldId, HoldStatus, Invariant, OrderId, PaymentStatus, ProductId, ProductStatus, ReleaseReason,
+    State,
+};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -173,7 +176,7 @@ impl Shared {
         self.keep(tickets, Ticket::claim);
     }
 
-    /// Answers the wishes for products whose counters are broken, and their due work: each would break the
+    /// Answers the commands that would move units of products whose counters are broken: each would break the
     /// batch. What an earlier request with its key made is still its answer, and all else is tried.
     pub(super) fn refuse_inconsistent(&self, tickets: &mut Vec<Ticket>, broken: &BTreeSet<ProductId>, state: &State) {
         if broken.is_empty() {
@@ -183,8 +186,17 @@ impl Shared {
             broken.contains(&ticket.product_id)
                 && match &ticket.command {
                     Command::PlaceHold { key, .. } => key.as_ref().is_none_or(|key| !state.hold_keys.contains_key(key)),
-                    Command::ExpireHolds { .. } => true,
-                    _ => false,
+                    Command::RedeemHold { key, .. } => {
+                        key.as_ref().is_none_or(|key| !state.order_keys.contains_key(key))
+                    }
+                    Command::GiveBackHold { hold_id } => {
+                        state.holds.get(hold_id).is_some_and(|hold| hold.status == HoldStatus::Active)
+                    }
+                    Command::SettlePayment { key, status, .. } => {
+                        *status == PaymentStatus::Failure && !state.payments.contains_key(key)
+                    }
+                    Command::ExpireHolds { .. } | Command::CancelUnpaidOrders { .. } | Command::Restock { .. } => true,
+                    Command::Suspend { .. } | Command::Resume { .. } => false,
                 }
         });
         *tickets = rest;

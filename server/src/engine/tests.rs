@@ -44,7 +44,8 @@ impl Bench {
         store.migrate().await.unwrap();
         let store = Arc::new(Disturbed::new(store));
         let metrics = Metrics::new();
-        let settings = Settings { terms, batch_max: 1000, product_cache: Duration::from_mins(5) };
+        let settings =
+            Settings { terms, batch_max: 1000, product_cache: Duration::from_mins(5), tends_deadlines: true };
         let engine = Engine::start(Arc::clone(&store) as Arc<dyn Store>, settings, metrics.engine.clone());
         Self { engine, store, metrics, _directory: directory }
     }

@@ -176,17 +176,24 @@ impl Caller {
     }
 
     fn leave(&self) -> Left {
-        if self.claim.step(QUEUED, WITHDRAWN) {
-            self.waiting.leave(self.class);
-            return Left::Withdrawn;
+        let mut state = self.claim.0.load(Ordering::Acquire);
+        loop {
+            let (next, left) = match state {
+                QUEUED | TAKEN => (WITHDRAWN, Left::Withdrawn),
+                DECIDED => (LEFT, Left::Undecided),
+                WITHDRAWN => return Left::Withdrawn,
+                _ => return Left::Undecided,
+            };
+            // It may go from the queue into a batch, or back, at any moment.
+            match self.claim.0.compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(QUEUED) => {
+                    self.waiting.leave(self.class);
+                    return left;
+                }
+                Ok(_) => return left,
+                Err(now) => state = now,
+            }
         }
-        if self.claim.step(TAKEN, WITHDRAWN) {
-            return Left::Withdrawn;
-        }
-        if self.claim.step(DECIDED, LEFT) || !matches!(self.claim.0.load(Ordering::Acquire), WITHDRAWN) {
-            return Left::Undecided;
-        }
-        Left::Withdrawn
     }
 }
 

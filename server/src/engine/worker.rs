@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::batch::Batch;
 use super::calls::{ANSWER_TIMEOUT, NoAnswer, answer_of, back_off, panic_message};
-use super::queue::Taken;
+use super::queue::{Taken, Turn};
 use super::ticket::Ticket;
 use super::waiting::Class;
 use super::{Rejection, Shared};
@@ -30,9 +30,8 @@ const CONFLICTS_MAX: u32 = 20;
 /// Into how many parts a batch is split when one of its products is locked and nobody can say which: each
 /// part that has a locked product costs a lock wait, so many small parts beat halves.
 const LOCKED_PARTS: usize = 16;
-/// Each time that a suspect was found locked so often, it is waited for instead of only looked at: a
-/// product that other servers sell without a pause is never seen unlocked.
-const LOOKS_PER_WAIT: u32 = 8;
+/// After so many time-outs in a row a batch is parted: a smaller one needs less time.
+const TIME_OUTS_MAX: u32 = 2;
 /// How often due work is tried without a connection; the sweep comes back to it.
 const INTERNAL_TRIES: u32 = 3;
 
@@ -42,6 +41,8 @@ enum Trouble {
     /// A product stayed locked by somebody else for as long as a lock is waited for.
     Locked,
     Disconnected(StoreError),
+    /// The database took too long for a batch of this size, or is not there.
+    TimedOut(StoreError),
     /// It would fail again: a constraint, a panic, a broken invariant.
     Poison(Poison),
     /// The commit may have happened.
@@ -64,6 +65,15 @@ enum Settled {
     Locked(Batch),
 }
 
+/// What a look at locks told.
+enum Look {
+    /// These products are locked by somebody else.
+    Locked(BTreeSet<ProductId>),
+    /// The database cannot tell without waiting.
+    CannotTell,
+    NoConnection,
+}
+
 /// The lanes that a worker has in flight. They land when it is done with them, whatever happens.
 struct Flight {
     shared: Arc<Shared>,
@@ -82,6 +92,10 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The commands are gone with the panic, and cannot free their keys any more.
+            self.shared.queue.forget_keys(&self.products);
+        }
         self.land(&[]);
     }
 }
@@ -116,16 +130,14 @@ impl Trouble {
             Self::Conflict(Conflict::LockTimeout) | Self::Locked => Some(RetryReason::LockTimeout),
             Self::Conflict(Conflict::RowChanged) => Some(RetryReason::RowChanged),
             Self::Conflict(Conflict::DuplicateKey) => Some(RetryReason::DuplicateKey),
-            Self::Disconnected(_) => Some(RetryReason::Disconnected),
+            Self::Disconnected(_) | Self::TimedOut(_) => Some(RetryReason::Disconnected),
             Self::Poison(_) | Self::Unknown { .. } => None,
         }
     }
 
     fn timed_out(what: &str) -> Self {
-        Self::Disconnected(StoreError {
-            fault: Fault::Disconnected,
-            source: format!("no answer to {what} within {} s", ANSWER_TIMEOUT.as_secs()).into(),
-        })
+        let text = format!("no answer to {what} within {} s", ANSWER_TIMEOUT.as_secs());
+        Self::TimedOut(StoreError::new(Fault::Disconnected, text))
     }
 }
 
@@ -165,9 +177,13 @@ impl Worker {
         let batch = Batch::new(taken.tickets);
         let mut flight = Flight { shared: Arc::clone(&self.shared), products: batch.products() };
         let mut pending = Vec::new();
-        match taken.suspect_tries {
-            Some(tries) if tries % LOOKS_PER_WAIT != 0 => self.part_locked(batch, &mut pending).await,
-            Some(_) | None => pending.push(batch),
+        match taken.turn {
+            Turn::Look => match self.find_locked(&flight.products).await {
+                Look::Locked(locked) => self.put_back_locked(&locked, batch, &mut pending),
+                // Then it must be tried; what is wrong with the connection shows there.
+                Look::CannotTell | Look::NoConnection => pending.push(batch),
+            },
+            Turn::Try => pending.push(batch),
         }
         while let Some(batch) = pending.pop() {
             match self.settle_batch(batch).await {
@@ -179,19 +195,39 @@ impl Worker {
         }
     }
 
-    /// Some product of `batch` may be locked by somebody else: puts those that are back into their lanes,
-    /// also what `pending` has of them, and the rest into `pending`.
-    async fn part_locked(&mut self, mut batch: Batch, pending: &mut Vec<Batch>) {
+    /// A lock that `batch` wanted was not granted in time: puts the products that somebody else keeps locked
+    /// back into their lanes, and the rest into `pending`.
+    async fn part_locked(&mut self, batch: Batch, pending: &mut Vec<Batch>) {
         let products = batch.products();
-        let locked = match self.find_locked(&products).await {
-            Some(locked) => locked,
-            None if products.len() > 1 => {
-                pending.extend(batch.split_by_product(LOCKED_PARTS));
-                return;
+        match self.find_locked(&products).await {
+            Look::Locked(locked) if !locked.is_empty() => self.put_back_locked(&locked, batch, pending),
+            // It was locked until a moment ago, or something else is: a whole table, or a row that only one
+            // command wants. Wishes want the least, so they go first, and apart.
+            Look::Locked(_) | Look::CannotTell => {
+                let (wishes, rest) = batch.part_wishes();
+                if !wishes.tickets.is_empty() && !rest.tickets.is_empty() {
+                    pending.extend([rest, wishes]);
+                    return;
+                }
+                let mut batch = if rest.tickets.is_empty() { wishes } else { rest };
+                if products.len() > 1 {
+                    pending.extend(batch.split_by_product(LOCKED_PARTS));
+                } else if batch.tickets.len() > 1 {
+                    pending.extend(batch.halve());
+                } else {
+                    answer_internal(&mut batch);
+                    self.put_back_locked(&products, batch, pending);
+                }
             }
-            None => products,
-        };
-        for product_id in &locked {
+            // The next attempt shows what is wrong with it.
+            Look::NoConnection => pending.push(batch),
+        }
+    }
+
+    /// Puts the commands of locked products back into their lanes, also what `pending` has of them, and the
+    /// rest of `batch` into `pending`.
+    fn put_back_locked(&self, locked: &BTreeSet<ProductId>, mut batch: Batch, pending: &mut Vec<Batch>) {
+        for product_id in locked {
             tracing::debug!(
                 product_id = product_id.0,
                 "the product is locked by another transaction; it is tried again"
@@ -199,8 +235,7 @@ impl Worker {
             self.shared.queue.suspect(*product_id);
         }
         for part in pending.iter_mut().chain([&mut batch]) {
-            let tickets = part.take_products(&locked);
-            self.shared.queue.put_back(tickets);
+            self.shared.queue.put_back(part.take_products(locked));
         }
         pending.retain(|part| !part.tickets.is_empty());
         if !batch.tickets.is_empty() {
@@ -208,21 +243,24 @@ impl Worker {
         }
     }
 
-    /// Which of `products` are locked by somebody else at this moment; `None` if that cannot be told
-    /// without waiting.
-    async fn find_locked(&mut self, products: &BTreeSet<ProductId>) -> Option<BTreeSet<ProductId>> {
+    /// Looks which of `products` are locked by somebody else at this moment.
+    async fn find_locked(&mut self, products: &BTreeSet<ProductId>) -> Look {
         let products: Vec<ProductId> = products.iter().copied().collect();
-        let writer = self.connection().await.ok()?;
-        if let Ok(Ok(locked)) = answer_of(writer.locked(&products)).await {
-            return locked.map(|locked| locked.into_iter().collect());
+        let Ok(writer) = self.connection().await else { return Look::NoConnection };
+        match answer_of(writer.locked(&products)).await {
+            Ok(Ok(Some(locked))) => Look::Locked(locked.into_iter().collect()),
+            Ok(Ok(None)) => Look::CannotTell,
+            Ok(Err(_)) | Err(_) => {
+                self.writer = None;
+                Look::NoConnection
+            }
         }
-        self.writer = None;
-        None
     }
 
     async fn settle_batch(&mut self, mut batch: Batch) -> Settled {
         let mut conflicts = 0;
         let mut disconnects = 0;
+        let mut time_outs = 0;
         loop {
             let trouble = match self.attempt(&mut batch).await {
                 Ok(()) => return Settled::Done,
@@ -244,6 +282,20 @@ impl Worker {
                         answer_internal(&mut batch);
                     }
                     back_off(disconnects, Duration::from_millis(10), Duration::from_secs(1)).await;
+                }
+                Trouble::TimedOut(error) => {
+                    self.writer = None;
+                    time_outs += 1;
+                    self.shared.health.failed(&error);
+                    if time_outs >= TIME_OUTS_MAX {
+                        answer_internal(&mut batch);
+                        if batch.products().len() > 1 {
+                            return Settled::Split(batch.split_by_product(LOCKED_PARTS));
+                        }
+                        if batch.tickets.len() > 1 {
+                            return Settled::Split(batch.halve());
+                        }
+                    }
                 }
                 Trouble::Poison(poison) => match self.isolate_poison(batch, poison) {
                     Some(parts) => return Settled::Split(parts),
