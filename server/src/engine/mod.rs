@@ -4,6 +4,7 @@
 //! JSON or status codes (`http`).
 
 mod answers;
+mod attempt;
 mod batch;
 mod calls;
 mod coalesce;
@@ -32,10 +33,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub use self::answers::{Payment, Placed, Readiness, Rejection, ResumeError};
+use self::attempt::Worker;
 use self::coalesce::{Coalescer, ReadFailed};
 pub use self::shared::INCONSISTENT;
 use self::shared::Shared;
-use self::worker::Worker;
 use crate::store::Store;
 pub use crate::store::{Description, NewProduct, ProductReading, Stock};
 use crate::telemetry::EngineMetrics;

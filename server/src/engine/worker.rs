@@ -1,27 +1,27 @@
 //! A worker: one connection, one transaction at a time, each carrying a batch of commands.
 //!
-//! Load under the locks, decide in memory, write, commit, and only then answer (I7). What goes wrong
-//! is sorted here: a passing conflict is run again, a lock that somebody else keeps is isolated, a
+//! What a transaction does is in `attempt`. What goes wrong with it is sorted here: a passing conflict is run again, a lock that somebody else keeps is isolated, a
 //! command that breaks its batch is found by halving and answered alone, and a commit whose outcome
 //! is unknown is resolved before its products take another batch.
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sale::{Breach, Command, Decision, HoldId, Needs, OrderId, Outcome, ProductId};
-use tokio::time::{Instant, sleep};
+use sale::ProductId;
+use tokio::time::sleep;
 
+use super::attempt::{Poison, Trouble, Worker};
 use super::batch::Batch;
-use super::calls::{ANSWER_TIMEOUT, NoAnswer, answer_of, back_off, panic_message};
+use super::calls::{answer_of, back_off};
 use super::queue::{Taken, Turn};
 use super::ticket::Ticket;
 use super::waiting::Class;
 use super::{Rejection, Shared};
-use crate::store::{BatchId, Conflict, Fault, StoreError, Writer};
-use crate::telemetry::labels::{Phase, Resolution, RetryReason};
+use crate::store::Conflict;
+use crate::telemetry::labels::Resolution;
 
 /// An idle connection is used at least this often: the database ends it after 30 s of silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -34,28 +34,6 @@ const LOCKED_PARTS: usize = 16;
 const TIME_OUTS_MAX: u32 = 2;
 /// How often due work is tried without a connection; the sweep comes back to it.
 const INTERNAL_TRIES: u32 = 3;
-
-/// Why an attempt did not end with answers. Nothing of it was committed, but for `Unknown`.
-enum Trouble {
-    Conflict(Conflict),
-    /// A product stayed locked by somebody else for as long as a lock is waited for.
-    Locked,
-    Disconnected(StoreError),
-    /// The database took too long for a batch of this size, or is not there.
-    TimedOut(StoreError),
-    /// It would fail again: a constraint, a panic, a broken invariant.
-    Poison(Poison),
-    /// The commit may have happened.
-    Unknown {
-        decision: Decision,
-        loaded_at: Instant,
-    },
-}
-
-struct Poison {
-    cause: String,
-    breach: Option<Breach>,
-}
 
 enum Settled {
     Done,
@@ -100,52 +78,7 @@ impl Drop for Flight {
     }
 }
 
-pub(super) struct Worker {
-    shared: Arc<Shared>,
-    writer: Option<Box<dyn Writer>>,
-}
-
-impl Trouble {
-    /// An error of loading, whose only waiting is for the locks of the products.
-    fn from_load(error: StoreError) -> Self {
-        match error.fault {
-            Fault::Retry(Conflict::LockTimeout) => Self::Locked,
-            _ => Self::from_store(error),
-        }
-    }
-
-    fn from_store(error: StoreError) -> Self {
-        match error.fault {
-            Fault::Retry(conflict) => Self::Conflict(conflict),
-            Fault::Disconnected | Fault::OutcomeUnknown => Self::Disconnected(error),
-            Fault::BatchExists | Fault::Refused => {
-                Self::Poison(Poison { cause: error.source.to_string(), breach: None })
-            }
-        }
-    }
-
-    fn retry_reason(&self) -> Option<RetryReason> {
-        match self {
-            Self::Conflict(Conflict::Deadlock) => Some(RetryReason::Deadlock),
-            Self::Conflict(Conflict::LockTimeout) | Self::Locked => Some(RetryReason::LockTimeout),
-            Self::Conflict(Conflict::RowChanged) => Some(RetryReason::RowChanged),
-            Self::Conflict(Conflict::DuplicateKey) => Some(RetryReason::DuplicateKey),
-            Self::Disconnected(_) | Self::TimedOut(_) => Some(RetryReason::Disconnected),
-            Self::Poison(_) | Self::Unknown { .. } => None,
-        }
-    }
-
-    fn timed_out(what: &str) -> Self {
-        let text = format!("no answer to {what} within {} s", ANSWER_TIMEOUT.as_secs());
-        Self::TimedOut(StoreError::new(Fault::Disconnected, text))
-    }
-}
-
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, writer: None }
-    }
-
     /// Settles batches until the queue is closed and empty.
     pub(super) async fn run(mut self) {
         loop {
@@ -330,217 +263,6 @@ impl Worker {
         back_off(*conflicts, Duration::from_millis(1), Duration::from_millis(200)).await;
     }
 
-    /// One transaction, from the locks to the answers.
-    async fn attempt(&mut self, batch: &mut Batch) -> Result<(), Trouble> {
-        self.drop_gone(batch);
-        if batch.tickets.is_empty() {
-            return Ok(());
-        }
-        let shared = Arc::clone(&self.shared);
-        let batch_id = Self::assign_ids(&shared, batch).await?;
-        let needs = Needs::of(batch.tickets.iter().map(|ticket| (ticket.product_id, &ticket.command)));
-        let writer = self.connection().await?;
-        let loaded = match answer_of(writer.load(&needs)).await {
-            Ok(loaded) => loaded.map_err(Trouble::from_load)?,
-            Err(NoAnswer::TimedOut) => return Err(Trouble::timed_out("locking and loading")),
-            Err(NoAnswer::Panicked(cause)) => {
-                self.writer = None;
-                return Err(Trouble::Poison(Poison { cause, breach: None }));
-            }
-        };
-        let loaded_at = Instant::now();
-        shared.health.answered();
-        shared.queue.trust(needs.products.keys());
-        let phases = &shared.metrics.phases;
-        phases.of(Phase::LockWait).observe(loaded.lock_wait.as_secs_f64());
-        phases.of(Phase::Load).observe(loaded.load.as_secs_f64());
-
-        // Who gave up while we waited for the lock is out; from here on callers have to wait.
-        shared.claim(&mut batch.tickets);
-        let broken: BTreeSet<ProductId> = loaded
-            .state
-            .products
-            .values()
-            .filter(|product| product.stock_reserved > product.stock_available)
-            .map(|product| product.id)
-            .collect();
-        shared.refuse_inconsistent(&mut batch.tickets, &broken, &loaded.state);
-        let commands: Vec<Command> = batch.tickets.iter().map(|ticket| ticket.command.clone()).collect();
-        let terms = shared.settings.terms;
-        let decided = catch_unwind(AssertUnwindSafe(|| sale::decide(loaded.state, &commands, &terms)));
-        let decision = match decided {
-            Ok(Ok(decision)) => decision,
-            Ok(Err(breach)) => {
-                self.roll_back(batch).await;
-                return Err(Trouble::Poison(Poison { cause: breach.to_string(), breach: Some(breach) }));
-            }
-            Err(panic) => {
-                self.roll_back(batch).await;
-                return Err(Trouble::Poison(Poison { cause: panic_message(panic.as_ref()), breach: None }));
-            }
-        };
-        // A yes must be durable before it is sent, also one that only repeats what an earlier commit
-        // decided: that commit may be visible before it is on disk, and ours carries it there.
-        if decision.changes.is_empty() && !decision.outcomes.iter().any(says_yes) {
-            self.end_transaction().await;
-            self.answer(batch, decision, loaded_at);
-            return Ok(());
-        }
-        phases.of(Phase::Decide).observe(loaded_at.elapsed().as_secs_f64());
-        shared.metrics.batch_size.observe(f64::from(u32::try_from(commands.len()).unwrap_or(u32::MAX)));
-        let writer = self.connection().await?;
-        match answer_of(writer.commit(batch_id, &decision.changes)).await {
-            Ok(Ok(written)) => {
-                shared.health.answered();
-                phases.of(Phase::Write).observe(written.write.as_secs_f64());
-                phases.of(Phase::Commit).observe(written.commit.as_secs_f64());
-                self.answer(batch, decision, loaded_at);
-                Ok(())
-            }
-            Ok(Err(error)) => match error.fault {
-                Fault::OutcomeUnknown => {
-                    tracing::warn!(batch_id = batch_id.0, error = %error.source, "the outcome of a commit is unknown");
-                    self.writer = None;
-                    Err(Trouble::Unknown { decision, loaded_at })
-                }
-                Fault::Retry(_) | Fault::Disconnected | Fault::Refused | Fault::BatchExists => {
-                    self.unclaim(batch);
-                    Err(Trouble::from_store(error))
-                }
-            },
-            Err(no_answer) => {
-                tracing::warn!(batch_id = batch_id.0, error = %no_answer, "the outcome of a commit is unknown");
-                self.writer = None;
-                Err(Trouble::Unknown { decision, loaded_at })
-            }
-        }
-    }
-
-    async fn connection(&mut self) -> Result<&mut Box<dyn Writer>, Trouble> {
-        if self.writer.is_none() {
-            match answer_of(self.shared.store.writer()).await {
-                Ok(Ok(writer)) => self.writer = Some(writer),
-                Ok(Err(error)) => {
-                    return Err(Trouble::Disconnected(error));
-                }
-                Err(_) => return Err(Trouble::timed_out("connecting")),
-            }
-        }
-        self.writer.as_mut().ok_or_else(|| Trouble::timed_out("connecting"))
-    }
-
-    /// Sets the ids of the rows that the batch may make, and its own; they stay through all retries.
-    async fn assign_ids(shared: &Shared, batch: &mut Batch) -> Result<BatchId, Trouble> {
-        let reserved = |error: StoreError| match error.fault {
-            Fault::Retry(conflict) => Trouble::Conflict(conflict),
-            Fault::Disconnected | Fault::OutcomeUnknown | Fault::BatchExists | Fault::Refused => {
-                Trouble::Disconnected(error)
-            }
-        };
-        let wants = |ticket: &&Ticket| !ticket.has_ids;
-        let holds =
-            batch.tickets.iter().filter(wants).filter(|t| matches!(t.command, Command::PlaceHold { .. })).count();
-        let orders =
-            batch.tickets.iter().filter(wants).filter(|t| matches!(t.command, Command::RedeemHold { .. })).count();
-        let mut hold_ids = shared.hold_ids.take(holds).await.map_err(reserved)?.into_iter();
-        let mut order_ids = shared.order_ids.take(orders).await.map_err(reserved)?.into_iter();
-        for ticket in batch.tickets.iter_mut().filter(|ticket| !ticket.has_ids) {
-            match &mut ticket.command {
-                Command::PlaceHold { hold_id, .. } => *hold_id = HoldId(hold_ids.next().unwrap_or_default()),
-                Command::RedeemHold { order_id, .. } => *order_id = OrderId(order_ids.next().unwrap_or_default()),
-                Command::GiveBackHold { .. }
-                | Command::SettlePayment { .. }
-                | Command::ExpireHolds { .. }
-                | Command::CancelUnpaidOrders { .. }
-                | Command::Restock { .. }
-                | Command::Suspend { .. }
-                | Command::Resume { .. } => {}
-            }
-            ticket.has_ids = true;
-        }
-        if let Some(id) = batch.id {
-            return Ok(id);
-        }
-        let id = BatchId(shared.batch_ids.take(1).await.map_err(reserved)?.first().copied().unwrap_or_default());
-        batch.id = Some(id);
-        Ok(id)
-    }
-
-    /// Finds out whether the batch was committed; asks until it is told. Its products take no other
-    /// batch meanwhile, and its callers get `OutcomeUnknown` at their deadlines.
-    async fn resolve(&mut self, batch: &Batch) -> bool {
-        let Some(id) = batch.id else { return false };
-        let mut tries = 0;
-        loop {
-            let answer = match self.connection().await {
-                Ok(writer) => match answer_of(writer.was_committed(id)).await {
-                    Ok(Ok(committed)) => Ok(committed),
-                    Ok(Err(error)) => Err(error.source.to_string()),
-                    Err(no_answer) => Err(no_answer.to_string()),
-                },
-                Err(_) => Err("no connection".to_owned()),
-            };
-            match answer {
-                Ok(committed) => {
-                    self.shared.health.answered();
-                    tracing::info!(batch_id = id.0, committed, tries, "the outcome of a commit is known");
-                    return committed;
-                }
-                Err(error) => {
-                    tries += 1;
-                    tracing::debug!(batch_id = id.0, tries, error, "the outcome of a commit is still unknown");
-                    self.writer = None;
-                    back_off(tries, Duration::from_millis(10), Duration::from_secs(1)).await;
-                }
-            }
-        }
-    }
-
-    /// The transaction is committed, or had nothing to commit: tell what became of it.
-    fn answer(&mut self, batch: &mut Batch, decision: Decision, loaded_at: Instant) {
-        let shared = &self.shared;
-        shared.publish(&decision, loaded_at);
-        let mut keys = Vec::new();
-        let mut deferred = Vec::new();
-        for (ticket, outcome) in batch.tickets.drain(..).zip(decision.outcomes) {
-            if outcome == Outcome::Deferred {
-                if ticket.unclaim() {
-                    deferred.push(ticket);
-                } else {
-                    keys.extend(ticket.key_name());
-                }
-                continue;
-            }
-            keys.extend(ticket.key_name());
-            ticket.answer(Ok(outcome));
-        }
-        shared.queue.put_back(deferred);
-        shared.queue.release_keys(keys);
-    }
-
-    /// Ends a transaction that changed nothing.
-    async fn end_transaction(&mut self) {
-        if let Some(writer) = &mut self.writer
-            && !matches!(answer_of(writer.rollback()).await, Ok(Ok(())))
-        {
-            self.writer = None;
-        }
-    }
-
-    async fn roll_back(&mut self, batch: &mut Batch) {
-        self.end_transaction().await;
-        self.unclaim(batch);
-    }
-
-    /// Its transaction is surely rolled back: callers may withdraw again, and those who left are out.
-    fn unclaim(&self, batch: &mut Batch) {
-        self.shared.keep(&mut batch.tickets, Ticket::unclaim);
-    }
-
-    fn drop_gone(&self, batch: &mut Batch) {
-        self.shared.keep(&mut batch.tickets, |ticket| !ticket.is_gone());
-    }
-
     /// Something in the batch breaks it: halve it, until the culprit is alone and gets its answer.
     fn isolate_poison(&self, mut batch: Batch, poison: Poison) -> Option<Vec<Batch>> {
         if batch.tickets.len() > 1 {
@@ -574,18 +296,5 @@ fn answer_internal(batch: &mut Batch) {
     let internal: Vec<Ticket> = internal;
     for ticket in internal {
         ticket.answer(Err(Rejection::DatabaseUnavailable));
-    }
-}
-
-fn says_yes(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::HoldPlaced { .. }
-        | Outcome::HoldGivenBack { .. }
-        | Outcome::OrderPlaced { .. }
-        | Outcome::PaymentTaken { .. }
-        | Outcome::ProductChanged(_) => true,
-        Outcome::HoldsExpired { .. } | Outcome::OrdersCancelled { .. } | Outcome::Refused(_) | Outcome::Deferred => {
-            false
-        }
     }
 }
