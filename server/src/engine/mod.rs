@@ -221,6 +221,6 @@ impl Engine {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The guarded sets of tasks are usable whatever happened to who held the lock.
+    // What the engine guards so are sets, usable whatever happened to who held the lock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@
 //! the routes say what cannot change.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use moka::sync::Cache;
 use sale::{
@@ -21,7 +21,7 @@ use super::ids::Ids;
 use super::queue::Queue;
 use super::ticket::{Caller, Ticket};
 use super::waiting::{Class, Waiting};
-use super::{Rejection, Settings};
+use super::{Rejection, Settings, lock};
 use crate::store::{Quarantine, Sequence, Stock, Store};
 use crate::telemetry::EngineMetrics;
 
@@ -255,9 +255,4 @@ impl Shared {
             lock(&quarantining).remove(&product_id);
         });
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Sets of products are usable whatever happened to who held the lock.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
