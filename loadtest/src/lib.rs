@@ -6,4 +6,5 @@
 pub mod api;
 pub mod check;
 pub mod history;
+pub mod measure;
 pub mod rig;
