@@ -55,7 +55,7 @@ pub(super) async fn run(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
 /// One fault after the other, with sales between them.
 async fn break_things(stage: &Stage, private: &Private, proxy: &Proxy) -> Result<(), Trouble> {
     let mut choices = stage.choices(1, 0);
-    for round in 0..stage.sized(2, 6) {
+    for round in 0..stage.sized(3, 8) {
         if round > 0 {
             for _ in 0..stage.sized(1, 3) {
                 network(stage, proxy, &mut choices).await;
@@ -164,10 +164,13 @@ impl Shaken {
 
     /// Sends until the outcome is known or patience ends, now and then after an answer that got lost.
     async fn insist(&mut self, operation: Operation) -> Outcome {
-        match self.choices.u8(..16) {
-            0 => drop(self.caller.call_and_lose(operation, Lose::HalfClosed).await),
-            1 => drop(self.caller.call_and_lose(operation, Lose::InAnswer).await),
-            _ => {}
+        let lost = match self.choices.u8(..16) {
+            0 => Some(Lose::HalfClosed),
+            1 => Some(Lose::InAnswer),
+            _ => None,
+        };
+        if let Some(lose) = lost {
+            self.caller.call_and_lose(operation, lose).await;
         }
         self.caller.settle(operation, Instant::now() + PATIENCE).await
     }

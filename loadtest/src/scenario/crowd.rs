@@ -75,7 +75,7 @@ pub(super) async fn run(name: ScenarioName, stage: &Stage, shop: &Shop, crowd: i
         }
     };
     tokio::select! {
-        done = attack.execute() => done.map(drop).map_err(failed),
+        done = Box::pin(attack.execute()) => done.map(drop).map_err(failed),
         () = stopped => Ok(()),
     }
 }
@@ -88,7 +88,6 @@ fn arguments(name: ScenarioName, stage: &Stage) -> Vec<String> {
         "--no-websocket".to_owned(),
         "--quiet".to_owned(),
         "--no-print-metrics".to_owned(),
-        "--no-reset-metrics".to_owned(),
         "--host".to_owned(),
         stage.base_url.clone(),
         "--users".to_owned(),
@@ -124,36 +123,68 @@ fn script<C: Crowd>(name: ScenarioName, stage: &Stage, shop: &Shop, crowd: C) ->
         })
     });
     scenario = scenario.register_transaction(Transaction::new(arrive).set_name("arrive").set_on_start());
-    for &(wish, weight) in crowd.wishes() {
-        let (crowd, stop) = (Arc::clone(&crowd), stage.stop.clone());
-        let visit: TransactionFunction = Arc::new(move |user: &mut GooseUser| {
-            let (crowd, stop) = (Arc::clone(&crowd), stop.clone());
-            Box::pin(async move {
-                let Some(pocket) = user.get_session_data::<Pocket>().cloned() else { return Ok(()) };
-                let Some(mut visitor) = pocket.take() else { return Ok(()) };
-                if !stop.is_set() {
-                    crowd.visit(wish, &mut visitor.shopper.with(user), &mut visitor.choices).await;
-                }
-                pocket.put_back(visitor);
-                Ok(())
-            })
-        });
-        scenario = scenario.register_transaction(Transaction::new(visit).set_name(wish).set_weight(weight)?);
+    let stop = stage.stop.clone();
+    let visit: TransactionFunction = Arc::new(move |user: &mut GooseUser| {
+        let (crowd, stop) = (Arc::clone(&crowd), stop.clone());
+        Box::pin(async move {
+            let Some(pocket) = user.get_session_data::<Pocket>().cloned() else { return Ok(()) };
+            let Some(mut visitor) = pocket.take() else { return Ok(()) };
+            if !stop.is_set() {
+                // Drawn here, since goose draws from no seed.
+                let wish = draw(crowd.wishes(), &mut visitor.choices);
+                crowd.visit(wish, &mut visitor.shopper.with(user), &mut visitor.choices).await;
+            }
+            pocket.put_back(visitor);
+            Ok(())
+        })
+    });
+    Ok(scenario.register_transaction(Transaction::new(visit).set_name("visit")))
+}
+
+/// One of the wishes, each as often as its weight says.
+fn draw(wishes: &[(&'static str, usize)], choices: &mut Rng) -> &'static str {
+    let all: usize = wishes.iter().map(|(_, weight)| weight).sum();
+    let mut number = choices.usize(..all.max(1));
+    for (wish, weight) in wishes {
+        match number.checked_sub(*weight) {
+            None => return wish,
+            Some(rest) => number = rest,
+        }
     }
-    Ok(scenario)
+    ""
+}
+
+/// Hears everything and says nothing.
+struct Silence;
+
+impl log::Log for Silence {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        false
+    }
+
+    fn log(&self, _: &log::Record<'_>) {}
+
+    fn flush(&self) {}
 }
 
 /// Goose writes each request that fails to the terminal, where the progress is; the history has them all.
 fn hush() {
-    struct Silence;
-    impl log::Log for Silence {
-        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-            false
-        }
-        fn log(&self, _: &log::Record<'_>) {}
-        fn flush(&self) {}
-    }
     static ONCE: Once = Once::new();
     // Where somebody else listens already, goose does not write to the terminal either.
     ONCE.call_once(|| drop(log::set_logger(&Silence)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::draw;
+
+    #[test]
+    fn wishes_come_by_their_weight() {
+        let mut choices = fastrand::Rng::with_seed(1);
+        let drawn: Vec<_> =
+            (0..1_000).map(|_| draw(&[("often", 9), ("never", 0), ("seldom", 1)], &mut choices)).collect();
+        let count = |name| drawn.iter().filter(|wish| **wish == name).count();
+        assert_eq!(count("often") + count("seldom"), 1_000);
+        assert!((20..300).contains(&count("seldom")), "{}", count("seldom"));
+    }
 }

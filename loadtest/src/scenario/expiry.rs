@@ -18,6 +18,8 @@ use crate::history::{News, OrderStatus};
 /// The parts, each with a product of its own.
 pub(super) const PARTS: usize = 5;
 
+/// How long before the deadline the first of those who redeem at it begin.
+const EARLY: Duration = Duration::from_millis(500);
 /// How long after a deadline a client that wants to be sure waits.
 const WELL_PAST: Duration = Duration::from_millis(500);
 
@@ -189,13 +191,9 @@ impl Parts {
                     let Some(view) = client.look_at_hold(granted.hold).await else { return };
                     let lives = u64::try_from(view.expires_at.saturating_sub(view.created_at)).unwrap_or_default();
                     // From well before to surely after, closer together near the deadline.
-                    let offset = [-400, -150, -60, -20, 0, 20, 60, 150, 400, 900][number % 10];
+                    let after = [100, 350, 440, 480, 500, 520, 560, 650, 900, 1_400][number % 10];
                     let deadline = granted.answered + Duration::from_micros(lives);
-                    let moment = if offset < 0 {
-                        deadline.checked_sub(Duration::from_millis(u64::from(-offset as u32))).unwrap_or(deadline)
-                    } else {
-                        deadline + Duration::from_millis(offset as u64)
-                    };
+                    let moment = (deadline + Duration::from_millis(after)).checked_sub(EARLY).unwrap_or(deadline);
                     if !parts.until(moment).await {
                         return;
                     }

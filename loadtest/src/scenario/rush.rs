@@ -7,7 +7,7 @@ use fastrand::Rng;
 use super::boundary::{PATIENCE, edges};
 use super::crowd::{self, Crowd};
 use super::parts::{Careful, Customer};
-use super::{Stage, Trouble};
+use super::{Stage, Trouble, settle};
 use crate::api::{Shop, Shopping};
 use crate::history::{News, ProductUnderTest, ScenarioName};
 
@@ -15,6 +15,7 @@ pub(super) async fn run(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
     let think = stage.sized(Duration::from_millis(10), Duration::from_millis(60));
     let funnel = Funnel { products: stage.products.clone(), most: stage.limits.max_qty_per_hold.min(3), think };
     crowd::run(ScenarioName::Rush, stage, shop, funnel).await?;
+    settle::clear(stage, shop).await?;
     if !stage.stop.is_set() {
         let mut careful = Careful::new(shop, PATIENCE);
         edges(&mut careful, stage.product(0).product, stage.limits.max_qty_per_hold).await;
@@ -34,13 +35,13 @@ pub(super) struct Funnel {
 impl Crowd for Funnel {
     fn wishes(&self) -> &'static [(&'static str, usize)] {
         &[
-            ("look around", 2),
-            ("buy", 6),
-            ("fail to pay", 3),
+            ("look around", 3),
+            ("buy", 4),
+            ("fail to pay", 4),
             ("pay late", 1),
-            ("give back", 3),
-            ("walk away", 1),
-            ("never pay", 1),
+            ("give back", 4),
+            ("walk away", 2),
+            ("never pay", 2),
         ]
     }
 

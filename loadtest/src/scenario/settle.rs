@@ -24,17 +24,25 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Settles what the clients of `shop` left.
 pub(super) async fn settle(name: ScenarioName, stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
+    clear(stage, shop).await?;
+    if stage.stop.is_set() {
+        return Ok(());
+    }
+    read_back(name, stage, shop).await
+}
+
+/// Finds out what nobody knows, and ends what is open: all units are free again that are not sold.
+pub(super) async fn clear(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
     resolve(stage, shop).await?;
     if stage.stop.is_set() {
         return Ok(());
     }
     end(stage, shop).await?;
-    resolve(stage, shop).await?;
-    read_back(name, stage, shop).await
+    resolve(stage, shop).await
 }
 
 /// Repeats what nobody knows the outcome of.
-pub(super) async fn resolve(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
+async fn resolve(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
     let patience = patience(stage);
     let until = Instant::now() + patience;
     each(shop, shop.book().unresolved(), move |mut client, operation| async move {
@@ -96,7 +104,7 @@ fn sample(all: Vec<u64>, most: usize) -> impl Iterator<Item = u64> {
 }
 
 /// Does something with each item, some of them at a time, each client with one after the other.
-pub(super) async fn each<T, F>(
+async fn each<T, F>(
     shop: &Shop,
     items: Vec<T>,
     act: impl Fn(Caller, T) -> F + Clone + Send + Sync + 'static,

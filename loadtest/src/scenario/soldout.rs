@@ -7,13 +7,14 @@ use fastrand::Rng;
 use super::boundary::{PATIENCE, edges};
 use super::crowd::{self, Crowd};
 use super::parts::{Careful, Customer, take_all};
-use super::{Stage, Trouble};
+use super::{Stage, Trouble, settle};
 use crate::api::{Shop, Shopping};
 use crate::history::{News, ProductUnderTest, ScenarioName};
 
 pub(super) async fn run(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
     let hunt = Hunt { products: stage.products.clone() };
     crowd::run(ScenarioName::Soldout, stage, shop, hunt).await?;
+    settle::clear(stage, shop).await?;
     let mut careful = Careful::new(shop, PATIENCE);
     for number in 0..stage.products.len().min(2) {
         if stage.stop.is_set() {
@@ -33,7 +34,7 @@ struct Hunt {
 
 impl Crowd for Hunt {
     fn wishes(&self) -> &'static [(&'static str, usize)] {
-        &[("hold and give back", 12), ("order and fail", 4), ("hold and forget", 1)]
+        &[("hold and give back", 3), ("order and fail", 1)]
     }
 
     fn think(&self) -> (Duration, Duration) {
@@ -48,7 +49,6 @@ impl Crowd for Hunt {
         let Some(granted) = client.hold(product, 1).await else { return };
         tokio::time::sleep(Duration::from_millis(choices.u64(0..20))).await;
         match wish {
-            "hold and forget" => {}
             "hold and give back" => client.release(granted.hold).await,
             _ => {
                 if let Some(order) = client.order(granted.hold).await.order() {
