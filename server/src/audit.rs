@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::INCONSISTENT;
 use crate::store::{Fault, Quarantine, ReconcileMark, Store, StoreError};
-use crate::telemetry::labels::Round;
+use crate::telemetry::labels::{Round, SuspensionReason};
 use crate::telemetry::{EngineMetrics, Metrics, ReconcilerMetrics};
 
 /// How long the check of all that changed may take.
@@ -110,8 +110,9 @@ impl Rounds {
     /// stays one and fails the round, but the others are looked at.
     async fn look(&mut self) -> Result<usize, StoreError> {
         let suspects = in_time(CHECK_TIMEOUT, self.store.suspects(&mut self.mark)).await?;
-        let suspended_products = i64::try_from(self.mark.suspended).unwrap_or(i64::MAX);
-        self.metrics.suspended_products.set(suspended_products);
+        let suspended = &self.metrics.suspended_products;
+        suspended.of(SuspensionReason::Inconsistent).set(count(self.mark.inconsistent));
+        suspended.of(SuspensionReason::Operator).set(count(self.mark.suspended.saturating_sub(self.mark.inconsistent)));
         self.suspects.extend(suspects.into_iter().map(|breach| breach.product_id));
         let mut confirmed = 0;
         let mut failed = None;
@@ -159,6 +160,10 @@ impl Rounds {
             );
         }
     }
+}
+
+fn count(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 /// Waits for an answer of the store, but not for ever: a connection can fall silent.
@@ -242,7 +247,8 @@ mod tests {
         // It is counted once, and as suspended from then on.
         bench.rounds.run().await;
         assert_eq!(bench.metrics.engine.inconsistencies.of(BrokenInvariant::ReservedIsHeld).get(), 1);
-        assert_eq!(bench.metrics.reconciler.suspended_products.get(), 1);
+        let suspended = |reason| bench.metrics.reconciler.suspended_products.of(reason).get();
+        assert_eq!((suspended(SuspensionReason::Inconsistent), suspended(SuspensionReason::Operator)), (1, 0));
     }
 
     async fn a_forced_product_stays_on_sale_until_it_breaks_something_else(kind: Kind) {

@@ -22,16 +22,13 @@ use super::queue::Queue;
 use super::ticket::{Caller, Ticket};
 use super::waiting::{Class, Waiting};
 use super::{Rejection, Settings, lock};
-use crate::store::{Quarantine, Sequence, Stock, Store};
+use crate::store::{INCONSISTENT, Quarantine, Sequence, Stock, Store};
 use crate::telemetry::EngineMetrics;
 
 /// How many holds, and how many orders, the process remembers the product of.
 const ROUTES_MAX: u64 = 200_000;
 /// How many products the process remembers the last known stock of.
 const HINTS_MAX: u64 = 100_000;
-
-/// The suspension reason of a product that breaks an invariant.
-pub const INCONSISTENT: &str = "inconsistent";
 
 pub(super) struct Shared {
     pub(super) settings: Settings,

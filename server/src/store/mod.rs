@@ -45,6 +45,9 @@ pub use readings::{
     Stock, Stocks, Written,
 };
 
+/// The suspension reason of a product that breaks an invariant.
+pub const INCONSISTENT: &str = "inconsistent";
+
 /// How to open a store.
 #[derive(Clone, Copy, Debug)]
 pub struct OpenOptions {

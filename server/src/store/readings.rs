@@ -168,4 +168,6 @@ pub struct ReconcileMark {
     pub seen: HashMap<ProductId, (u64, Timestamp)>,
     /// How many products were suspended at that moment.
     pub suspended: u64,
+    /// How many of them because they broke an invariant.
+    pub inconsistent: u64,
 }

@@ -10,4 +10,4 @@ pub mod labels;
 pub mod logs;
 pub mod metrics;
 
-pub use metrics::{EngineMetrics, HttpMetrics, Metrics, ReconcilerMetrics};
+pub use metrics::{EngineMetrics, HttpMetrics, Metrics, ReconcilerMetrics, RequestMetrics, StoreMetrics, TraceMetrics};
