@@ -24,6 +24,9 @@ const CHECK_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the look at one suspect may take.
 const QUARANTINE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long the look at anything else may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A running reconciler.
 pub struct Reconciler {
     stop: CancellationToken,
@@ -73,6 +76,8 @@ struct Rounds {
     suspects: BTreeSet<ProductId>,
     /// What was found and counted: a broken product whose orders go on is found again and again.
     found: BTreeSet<(ProductId, Invariant)>,
+    /// Settings of the database that were told of.
+    durability_problems: Vec<String>,
     engine: EngineMetrics,
     metrics: ReconcilerMetrics,
 }
@@ -84,6 +89,7 @@ impl Rounds {
             mark: ReconcileMark::default(),
             suspects: BTreeSet::new(),
             found: BTreeSet::new(),
+            durability_problems: Vec::new(),
             engine: metrics.engine.clone(),
             metrics: metrics.reconciler.clone(),
         }
@@ -91,7 +97,9 @@ impl Rounds {
 
     async fn run(&mut self) {
         let began = Instant::now();
-        let round = match self.look().await {
+        let looked = self.look().await;
+        self.look_around().await;
+        let round = match looked {
             Ok(breaches) => {
                 self.metrics.succeeded_now();
                 if breaches == 0 { Round::Clean } else { Round::Breach }
@@ -127,6 +135,10 @@ impl Rounds {
                 }
             };
             self.suspects.remove(&product_id);
+            if suspended {
+                self.engine.quarantines.inc();
+                self.metrics.suspended_products.of(SuspensionReason::Inconsistent).inc();
+            }
             let still = |invariant| breaches.iter().any(|breach| breach.invariant == invariant);
             self.found.retain(|(id, invariant)| *id != product_id || still(*invariant));
             for breach in &breaches {
@@ -135,6 +147,25 @@ impl Rounds {
             confirmed += breaches.len();
         }
         failed.map_or(Ok(confirmed), Err)
+    }
+
+    /// What is no breach, but somebody's concern: payments to be paid back, and whether commits last.
+    async fn look_around(&mut self) {
+        match in_time(LOOK_TIMEOUT, self.store.refunds()).await {
+            Ok(refunds) => self.metrics.refunds_waiting.set(count(refunds.len() as u64)),
+            Err(error) => tracing::debug!(error = %error.source, "the refunds could not be counted"),
+        }
+        match in_time(LOOK_TIMEOUT, self.store.durability()).await {
+            Ok(problems) => {
+                self.metrics.durability_problems.set(count(problems.len() as u64));
+                // Known ones were told of before.
+                for problem in problems.iter().filter(|problem| !self.durability_problems.contains(problem)) {
+                    tracing::warn!(problem, "the database may lose what was acknowledged if its machine fails");
+                }
+                self.durability_problems = problems;
+            }
+            Err(error) => tracing::debug!(error = %error.source, "the database's durability could not be looked at"),
+        }
     }
 
     /// Tells of a breach, as an error if it is new, or if its product was on sale until now.

@@ -18,7 +18,7 @@ pub struct Loaded {
     pub load: Duration,
 }
 
-/// How long the parts of [`super::Writer::commit`] took. Where both go in one packet, all is `commit`.
+/// How long the parts of [`super::Writer::commit`] took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Written {
     /// Writing the rows.

@@ -17,7 +17,7 @@ pub use self::engine::EngineMetrics;
 pub use self::http::{HttpMetrics, RequestMetrics};
 pub use self::reconciler::ReconcilerMetrics;
 use self::runtime::Runtime;
-pub use self::runtime::{StoreMetrics, TraceMetrics};
+pub use self::runtime::{OpenConnection, StoreMetrics, TraceMetrics};
 pub use self::stock::{PRODUCTS_MAX, StockFigures, StockMetrics};
 use super::families::Registrar;
 

@@ -5,7 +5,7 @@
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Counter, IntCounter, IntGauge, IntGaugeVec, Opts};
+use prometheus::{Counter, IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
 use tokio::runtime::Handle;
 
 use crate::telemetry::families::{Family, Registrar};
@@ -18,6 +18,16 @@ pub struct StoreMetrics {
     pub connections: Family<ConnectionPurpose, IntGauge>,
 }
 
+/// Counts a connection as open for as long as it lives.
+#[derive(Debug)]
+pub struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl StoreMetrics {
     pub(super) fn new(registrar: &Registrar<'_>) -> Self {
         Self {
@@ -27,6 +37,22 @@ impl StoreMetrics {
                 "purpose",
             ),
         }
+    }
+}
+
+impl StoreMetrics {
+    /// A connection was opened.
+    pub fn opened(&self, purpose: ConnectionPurpose) -> OpenConnection {
+        let open = self.connections.of(purpose).clone();
+        open.inc();
+        OpenConnection(open)
+    }
+}
+
+impl Default for StoreMetrics {
+    /// Figures that nobody sees: of a store that no server uses.
+    fn default() -> Self {
+        Self::new(&Registrar(&Registry::new()))
     }
 }
 
