@@ -27,7 +27,7 @@ use opentelemetry_sdk::trace::{
     IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, SdkTracer, SdkTracerProvider, ShouldSample,
 };
 use tokio::runtime::Handle;
-use tracing::Subscriber;
+use tracing::{Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::registry::LookupSpan;
@@ -132,7 +132,12 @@ impl Traces {
             .with_context_activation(false);
         // Of all else that is logged in a recorded span, what matters becomes an event of it.
         let wanted = filter_fn(|metadata| {
-            if metadata.is_span() { metadata.target() == TARGET } else { metadata.target().starts_with("holdfast") }
+            let is_ours = if metadata.is_span() {
+                metadata.target() == TARGET
+            } else {
+                metadata.target().starts_with("holdfast")
+            };
+            is_ours && *metadata.level() <= Level::INFO
         });
         Some(layer.with_filter(wanted.with_max_level_hint(LevelFilter::INFO)))
     }
