@@ -17,6 +17,8 @@ COPY loadtest loadtest
 COPY tests tests
 
 FROM sources AS build-server
+# What the server says it was built from.
+ARG HOLDFAST_REVISION=unknown
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/holdfast/target,sharing=locked \
     cargo build --release --locked --package holdfast --bin holdfast \

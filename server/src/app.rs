@@ -3,8 +3,8 @@
 //! What belongs here: which part is handed which, and what happens when. What does not: what any part
 //! does. Keeps I7 at the end of a server's life: it stops answering before it stops committing.
 //!
-//! Start: listen (health checks are answered from here on), open the database, look at its schema and
-//! its durability, start the engine, let requests in, start the reconciler. Stop, at SIGTERM or SIGINT:
+//! Start: listen (health checks are answered from here on), open the database, look at its schema,
+//! start the engine, let requests in, start the reconciler, which looks at the database's durability, too. Stop, at SIGTERM or SIGINT:
 //! stop accepting and finish requests (`http`), the engine, the reconciler, the connections.
 
 use std::io::Write;
@@ -23,7 +23,7 @@ use crate::config::{Config, DatabaseConfig, DatabaseUrl};
 use crate::engine::{self, Engine};
 use crate::http;
 use crate::store::{self, Fault, NewProduct, OpenOptions, Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, StoreMetrics};
 
 /// The first and the longest pause between two attempts to reach the database.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -92,7 +92,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let serving = tokio::spawn(server.serve(stop.clone().cancelled_owned()));
 
     let opened = tokio::select! {
-        opened = open_database(&config.database) => Some(opened),
+        opened = open_database(&config.database, &metrics) => Some(opened),
         () = stop.cancelled() => None,
     };
     let running = match opened {
@@ -135,7 +135,12 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
 /// # Errors
 /// If the URL is not one of a database. Whether the database is there shows with the first use.
 pub async fn open_store(url: &DatabaseUrl) -> Result<Arc<dyn Store>, StartError> {
-    store::open(url.expose(), &OpenOptions::default()).await.map_err(|error| no_url(url, &error))
+    open_counted(url, StoreMetrics::default()).await
+}
+
+async fn open_counted(url: &DatabaseUrl, metrics: StoreMetrics) -> Result<Arc<dyn Store>, StartError> {
+    let options = OpenOptions { metrics, ..OpenOptions::default() };
+    store::open(url.expose(), &options).await.map_err(|error| no_url(url, &error))
 }
 
 /// Checks that there is a file if `url` is of SQLite: opening it would make an empty sale.
@@ -217,13 +222,13 @@ fn announce(what: &'static str, address: SocketAddr) {
 }
 
 /// Opens the database, waits until it is there, and makes it ready.
-async fn open_database(config: &DatabaseConfig) -> Result<Arc<dyn Store>, StartError> {
+async fn open_database(config: &DatabaseConfig, metrics: &Metrics) -> Result<Arc<dyn Store>, StartError> {
     // Before it is opened, since that makes the file.
     let wants_demo = config.is_default && sqlite_path(&config.url)?.is_some_and(|path| is_new(&path));
     if !config.migrate_on_start {
         check_file(&config.url)?;
     }
-    let store = open_store(&config.url).await?;
+    let store = open_counted(&config.url, metrics.store.clone()).await?;
     let mut pause = FIRST_PAUSE;
     loop {
         let error = match prepare(store.as_ref(), config.migrate_on_start, wants_demo).await {
@@ -259,9 +264,6 @@ async fn prepare(store: &dyn Store, migrate: bool, wants_demo: bool) -> Result<(
         store.migrate().await?;
     } else {
         store.check_schema().await?;
-    }
-    for problem in store.durability().await? {
-        tracing::warn!(problem, "the database may lose what was acknowledged if its machine fails");
     }
     if wants_demo && store.list_products(ProductId(0), 1, true).await?.is_empty() {
         let id = store.create_product(&demo_product()).await?;

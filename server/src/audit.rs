@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::INCONSISTENT;
 use crate::store::{Fault, Quarantine, ReconcileMark, Store, StoreError};
-use crate::telemetry::labels::Round;
+use crate::telemetry::labels::{Round, SuspensionReason};
 use crate::telemetry::{EngineMetrics, Metrics, ReconcilerMetrics};
 
 /// How long the check of all that changed may take.
@@ -23,6 +23,9 @@ const CHECK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long the look at one suspect may take.
 const QUARANTINE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the look at anything else may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running reconciler.
 pub struct Reconciler {
@@ -73,6 +76,8 @@ struct Rounds {
     suspects: BTreeSet<ProductId>,
     /// What was found and counted: a broken product whose orders go on is found again and again.
     found: BTreeSet<(ProductId, Invariant)>,
+    /// Settings of the database that were told of.
+    durability_problems: Vec<String>,
     engine: EngineMetrics,
     metrics: ReconcilerMetrics,
 }
@@ -84,6 +89,7 @@ impl Rounds {
             mark: ReconcileMark::default(),
             suspects: BTreeSet::new(),
             found: BTreeSet::new(),
+            durability_problems: Vec::new(),
             engine: metrics.engine.clone(),
             metrics: metrics.reconciler.clone(),
         }
@@ -91,7 +97,9 @@ impl Rounds {
 
     async fn run(&mut self) {
         let began = Instant::now();
-        let round = match self.look().await {
+        let looked = self.look().await;
+        self.look_around().await;
+        let round = match looked {
             Ok(breaches) => {
                 self.metrics.succeeded_now();
                 if breaches == 0 { Round::Clean } else { Round::Breach }
@@ -110,8 +118,9 @@ impl Rounds {
     /// stays one and fails the round, but the others are looked at.
     async fn look(&mut self) -> Result<usize, StoreError> {
         let suspects = in_time(CHECK_TIMEOUT, self.store.suspects(&mut self.mark)).await?;
-        let suspended_products = i64::try_from(self.mark.suspended).unwrap_or(i64::MAX);
-        self.metrics.suspended_products.set(suspended_products);
+        let suspended = &self.metrics.suspended_products;
+        suspended.of(SuspensionReason::Inconsistent).set(count(self.mark.inconsistent));
+        suspended.of(SuspensionReason::Operator).set(count(self.mark.suspended.saturating_sub(self.mark.inconsistent)));
         self.suspects.extend(suspects.into_iter().map(|breach| breach.product_id));
         let mut confirmed = 0;
         let mut failed = None;
@@ -126,6 +135,10 @@ impl Rounds {
                 }
             };
             self.suspects.remove(&product_id);
+            if suspended {
+                self.engine.quarantines.inc();
+                self.metrics.suspended_products.of(SuspensionReason::Inconsistent).inc();
+            }
             let still = |invariant| breaches.iter().any(|breach| breach.invariant == invariant);
             self.found.retain(|(id, invariant)| *id != product_id || still(*invariant));
             for breach in &breaches {
@@ -134,6 +147,25 @@ impl Rounds {
             confirmed += breaches.len();
         }
         failed.map_or(Ok(confirmed), Err)
+    }
+
+    /// What is no breach, but somebody's concern: payments to be paid back, and whether commits last.
+    async fn look_around(&mut self) {
+        match in_time(LOOK_TIMEOUT, self.store.refunds()).await {
+            Ok(refunds) => self.metrics.refunds_waiting.set(count(refunds.len() as u64)),
+            Err(error) => tracing::debug!(error = %error.source, "the refunds could not be counted"),
+        }
+        match in_time(LOOK_TIMEOUT, self.store.durability()).await {
+            Ok(problems) => {
+                self.metrics.durability_problems.set(count(problems.len() as u64));
+                // Known ones were told of before.
+                for problem in problems.iter().filter(|problem| !self.durability_problems.contains(problem)) {
+                    tracing::warn!(problem, "the database may lose what was acknowledged if its machine fails");
+                }
+                self.durability_problems = problems;
+            }
+            Err(error) => tracing::debug!(error = %error.source, "the database's durability could not be looked at"),
+        }
     }
 
     /// Tells of a breach, as an error if it is new, or if its product was on sale until now.
@@ -159,6 +191,10 @@ impl Rounds {
             );
         }
     }
+}
+
+fn count(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 /// Waits for an answer of the store, but not for ever: a connection can fall silent.
@@ -242,7 +278,8 @@ mod tests {
         // It is counted once, and as suspended from then on.
         bench.rounds.run().await;
         assert_eq!(bench.metrics.engine.inconsistencies.of(BrokenInvariant::ReservedIsHeld).get(), 1);
-        assert_eq!(bench.metrics.reconciler.suspended_products.get(), 1);
+        let suspended = |reason| bench.metrics.reconciler.suspended_products.of(reason).get();
+        assert_eq!((suspended(SuspensionReason::Inconsistent), suspended(SuspensionReason::Operator)), (1, 0));
     }
 
     async fn a_forced_product_stays_on_sale_until_it_breaks_something_else(kind: Kind) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use prometheus::IntGauge;
 use sale::ProductId;
 use tokio::time::sleep;
 
@@ -21,6 +22,7 @@ use super::ticket::Ticket;
 use super::waiting::Class;
 use super::{Rejection, Shared};
 use crate::store::Conflict;
+use crate::telemetry::EngineMetrics;
 use crate::telemetry::labels::Resolution;
 
 /// An idle connection is used at least this often: the database ends it after 30 s of silence.
@@ -235,9 +237,11 @@ impl Worker {
                     None => return Settled::Done,
                 },
                 Trouble::Unknown { decision, loaded_at } => {
+                    let in_doubt = InDoubt::new(&self.shared.metrics);
                     let committed = self.resolve(&batch).await;
                     let resolution = if committed { Resolution::Committed } else { Resolution::NotCommitted };
                     self.shared.metrics.unknown_outcomes.of(resolution).inc();
+                    drop(in_doubt);
                     if committed {
                         self.answer(&mut batch, decision, loaded_at);
                         return Settled::Done;
@@ -286,6 +290,22 @@ impl Worker {
             }
         }
         None
+    }
+}
+
+/// Counts a commit whose outcome is not known for as long as that is so.
+struct InDoubt(IntGauge);
+
+impl InDoubt {
+    fn new(metrics: &EngineMetrics) -> Self {
+        metrics.unresolved_outcomes.inc();
+        Self(metrics.unresolved_outcomes.clone())
+    }
+}
+
+impl Drop for InDoubt {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -10,4 +10,7 @@ pub mod labels;
 pub mod logs;
 pub mod metrics;
 
-pub use metrics::{EngineMetrics, HttpMetrics, Metrics, ReconcilerMetrics};
+pub use metrics::{
+    EngineMetrics, HttpMetrics, Metrics, OpenConnection, ReconcilerMetrics, RequestMetrics, StockFigures, StoreMetrics,
+    TraceMetrics,
+};
