@@ -82,23 +82,25 @@ fn names_in_the_compose_file_lead_somewhere() {
     }
     // What one service knows of another by name and port.
     let server = format!("server:{}", listen_port());
-    assert_eq!(yaml("dashboards/prometheus/prometheus.yml")["scrape_configs"][0]["static_configs"][0]["targets"][0], server);
+    assert_eq!(
+        yaml("dashboards/prometheus/prometheus.yml")["scrape_configs"][0]["static_configs"][0]["targets"][0],
+        server
+    );
     assert!(string(&compose["services"]["loadtest"]["command"]).contains(&format!("--host http://{server} ")));
     let endpoint = string(&compose["services"]["server"]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"]);
     let receiver = yaml("dashboards/tempo/tempo.yml")["distributor"]["receivers"]["otlp"]["protocols"]["http"].clone();
-    assert_eq!(endpoint.rsplit_once(':').map(|(_, port)| port), string(&receiver["endpoint"]).rsplit_once(':').map(|(_, port)| port));
+    assert_eq!(
+        endpoint.rsplit_once(':').map(|(_, port)| port),
+        string(&receiver["endpoint"]).rsplit_once(':').map(|(_, port)| port)
+    );
 }
 
 #[test]
 fn secrets_come_from_the_environment() {
     let file = text(COMPOSE);
     let example: BTreeSet<String> = examples().into_iter().map(|(name, _)| name).collect();
-    let asked: BTreeSet<String> = file
-        .split("${")
-        .skip(1)
-        .filter_map(|rest| rest.split([':', '}', '-']).next())
-        .map(str::to_owned)
-        .collect();
+    let asked: BTreeSet<String> =
+        file.split("${").skip(1).filter_map(|rest| rest.split([':', '}', '-']).next()).map(str::to_owned).collect();
     assert_eq!(asked, example, "what {COMPOSE} asks for, and what .env.example has");
     for (name, service) in members(&yaml(COMPOSE)["services"]) {
         for (variable, value) in members(&service["environment"]) {
@@ -147,9 +149,14 @@ async fn an_image_is_built_from_all_that_cargo_needs() {
         std::os::unix::fs::symlink(root().join(&source), folder.path().join(&source)).or_fail();
     }
     let mut plan = Plan::new(env!("CARGO"));
-    plan.arguments = ["metadata", "--no-deps", "--offline", "--locked", "--format-version=1", "--manifest-path"].map(Into::into).to_vec();
+    plan.arguments = ["metadata", "--no-deps", "--offline", "--locked", "--format-version=1", "--manifest-path"]
+        .map(Into::into)
+        .to_vec();
     plan.arguments.push(folder.path().join("Cargo.toml").into());
-    plan.environment = ["CARGO_HOME", "RUSTUP_HOME"].into_iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?))).collect();
+    plan.environment = ["CARGO_HOME", "RUSTUP_HOME"]
+        .into_iter()
+        .filter_map(|name| Some((name.into(), std::env::var_os(name)?)))
+        .collect();
     let finished = run(&plan, LIMIT).await.or_fail();
     assert_eq!(finished.code(), Some(0), "{}", finished.err);
     let known: Value = serde_json::from_str(&finished.out).or_fail();
@@ -211,7 +218,8 @@ fn froms() -> Vec<(&'static str, Option<&'static str>)> {
 /// What the Dockerfile copies from the repository.
 fn copied() -> Vec<String> {
     let dockerfile = text("Dockerfile");
-    let lines = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--from"));
+    let lines =
+        dockerfile.lines().filter_map(|line| line.strip_prefix("COPY ")).filter(|line| !line.starts_with("--from"));
     lines
         .flat_map(|line| {
             let mut words: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
@@ -241,7 +249,9 @@ fn listen_port() -> String {
 fn examples() -> Vec<(String, String)> {
     let file = text(".env.example");
     let lines = file.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    lines.map(|line| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).expect("NAME=value")).collect()
+    lines
+        .map(|line| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())).expect("NAME=value"))
+        .collect()
 }
 
 /// A value as compose reads it with `.env.example`.

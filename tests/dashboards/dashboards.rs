@@ -32,10 +32,11 @@ pub(crate) struct Query<'a> {
 impl Dashboard {
     /// Every dashboard there is.
     pub(crate) fn all() -> Vec<Self> {
-        let mut names: Vec<String> = std::fs::read_dir(root().join(FOLDER))
-            .expect("a folder of dashboards")
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-            .filter(|name| name.ends_with(".json"))
+        let entries = std::fs::read_dir(root().join(FOLDER)).expect("a folder of dashboards");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("an entry").path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
             .collect();
         names.sort();
         names.into_iter().map(|name| Self::read(&format!("{FOLDER}/{name}"))).collect()
@@ -49,7 +50,9 @@ impl Dashboard {
 
     /// Every panel, rows and what is folded into them included.
     pub(crate) fn panels(&self) -> Vec<&Value> {
-        elements(&self.json["panels"]).flat_map(|panel| std::iter::once(panel).chain(elements(&panel["panels"]))).collect()
+        elements(&self.json["panels"])
+            .flat_map(|panel| std::iter::once(panel).chain(elements(&panel["panels"])))
+            .collect()
     }
 
     /// Every panel that shows something: all but rows.
@@ -65,7 +68,8 @@ impl Dashboard {
     /// Every query that Prometheus gets: those of panels, and those of annotations.
     pub(crate) fn queries(&self) -> Vec<Query<'_>> {
         let of_panels = self.showing().into_iter().flat_map(|panel| {
-            elements(&panel["targets"]).map(move |target| (target, format!("{} {}", self.place(panel), target["refId"])))
+            elements(&panel["targets"])
+                .map(move |target| (target, format!("{} {}", self.place(panel), target["refId"])))
         });
         let of_annotations = elements(&self.json["annotations"]["list"])
             .map(|annotation| (annotation, format!("{}, annotation {}", self.file, annotation["name"])));
@@ -90,6 +94,8 @@ impl Dashboard {
 pub(crate) fn metric_names(text: &str) -> Vec<&str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     text.split(|c: char| !is_part(c))
-        .filter(|word| ["holdfast_", "http_server_", "process_", "tokio_"].iter().any(|prefix| word.starts_with(prefix)))
+        .filter(|word| {
+            ["holdfast_", "http_server_", "process_", "tokio_"].iter().any(|prefix| word.starts_with(prefix))
+        })
         .collect()
 }

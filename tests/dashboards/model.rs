@@ -191,7 +191,10 @@ fn variables_that_are_used_exist_and_those_that_exist_are_used() {
 fn each_dashboard_leads_to_traces() {
     for dashboard in Dashboard::all() {
         let file = &dashboard.file;
-        assert!(dashboard.variables().iter().any(|(name, it)| *name == "trace_id" && it["type"] == "textbox"), "{file}");
+        assert!(
+            dashboard.variables().iter().any(|(name, it)| *name == "trace_id" && it["type"] == "textbox"),
+            "{file}"
+        );
         let traces: Vec<_> = dashboard.showing().into_iter().filter(|panel| panel["type"] == "traces").collect();
         assert_eq!(traces.len(), 1, "{file}");
         assert_eq!(traces[0]["targets"][0]["query"], "${trace_id}", "{file}");

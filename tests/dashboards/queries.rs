@@ -30,7 +30,11 @@ async fn everything_that_is_asked_for_has_data() {
     // A line needs two points in the shortest span that is asked for.
     eventually("all servers are scraped some times", async || {
         let scrapes = prometheus.now("min(sum_over_time(up[1m]))").await?;
-        if scrapes.iter().any(|series| series.numbers.iter().any(|count| *count >= 20.0)) { Ok(()) } else { Err(format!("{scrapes:?}")) }
+        if scrapes.iter().any(|series| series.numbers.iter().any(|count| *count >= 20.0)) {
+            Ok(())
+        } else {
+            Err(format!("{scrapes:?}"))
+        }
     })
     .await;
     let mut failures = Vec::new();
@@ -65,7 +69,12 @@ async fn everything_that_is_asked_for_has_data() {
 
 /// A sale in which holds and orders end soon, so that their ends are seen, too.
 async fn start(setup: Setup) -> Sale {
-    setup.setting("HOLD_TTL_SECONDS", "1").setting("PAYMENT_WINDOW_SECONDS", "1").setting("RECONCILE_SECONDS", "1").start().await
+    setup
+        .setting("HOLD_TTL_SECONDS", "1")
+        .setting("PAYMENT_WINDOW_SECONDS", "1")
+        .setting("RECONCILE_SECONDS", "1")
+        .start()
+        .await
 }
 
 fn note(place: &str, expression: &str, answer: &Result<Vec<Series>, String>, failures: &mut Vec<String>) {

@@ -82,7 +82,11 @@ fn alerts() -> BTreeMap<String, Value> {
 pub(crate) fn without_comparisons(expression: &str) -> Vec<String> {
     let text = without_outer_parentheses(expression.trim());
     // From the weakest to the strongest.
-    for operators in [[" or ", "", "", "", "", ""], [" and ", " unless ", "", "", "", ""], [" == ", " != ", " >= ", " <= ", " > ", " < "]] {
+    for operators in [
+        [" or ", "", "", "", "", ""],
+        [" and ", " unless ", "", "", "", ""],
+        [" == ", " != ", " >= ", " <= ", " > ", " < "],
+    ] {
         for operator in operators.into_iter().filter(|operator| !operator.is_empty()) {
             if let Some(at) = outermost(text, operator) {
                 let (left, right) = (&text[..at], without_matching(&text[at + operator.len()..]));

@@ -26,7 +26,8 @@ async fn each_metric_is_seen_and_each_that_is_asked_for_exists() {
     let missing: Vec<_> = shown.union(&in_rules).filter(|name| !exported.contains_key(*name)).collect();
     assert!(missing.is_empty(), "asked for, but not exported: {missing:?}");
     let unshown = unshown();
-    let unseen: Vec<_> = exported.keys().filter(|name| !shown.contains(*name) && !unshown.contains_key(*name)).collect();
+    let unseen: Vec<_> =
+        exported.keys().filter(|name| !shown.contains(*name) && !unshown.contains_key(*name)).collect();
     assert!(unseen.is_empty(), "neither on a dashboard nor in {UNSHOWN}: {unseen:?}");
     for (name, why) in &unshown {
         assert!(exported.contains_key(name), "{UNSHOWN}: {name} is not exported");

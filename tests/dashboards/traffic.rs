@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use holdfast_test_support::{Answer, OrFail, Request, Sale, eventually, give_back, hold, number, operator, order, payment};
+use holdfast_test_support::{
+    Answer, OrFail, Request, Sale, eventually, give_back, hold, number, operator, order, payment,
+};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -53,7 +55,8 @@ struct Customer {
 impl Traffic {
     /// Sends customers to a sale, which gets products of its own for them.
     pub(crate) async fn start(sale: &Sale) -> Self {
-        let [product, scarce, suspended] = [sale.product(1_000_000).await, sale.product(1).await, sale.product(1).await];
+        let [product, scarce, suspended] =
+            [sale.product(1_000_000).await, sale.product(1).await, sale.product(1).await];
         let suspend = Request::post(&format!("/api/products/{suspended}/suspend"), &json!({}));
         assert_eq!(sale.send(&operator(suspend)).await.status, 200);
         let mut traffic = Self { stop: Arc::default(), done: Arc::default(), customers: JoinSet::new() };
