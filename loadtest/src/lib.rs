@@ -3,6 +3,8 @@
 //! What does not belong here: anything of the service's own code. The harness restates the rules,
 //! so that a bug in one cannot hide in the other.
 
+pub mod api;
 pub mod check;
 pub mod history;
+pub mod measure;
 pub mod rig;
