@@ -270,7 +270,9 @@ fn payment_key(body: &Value, headers: &HeaderMap, is_signed: bool) -> Result<Str
         match &body[field] {
             Value::Null => {}
             Value::String(key) if key.is_empty() => {}
-            Value::String(key) if key.len() <= MAX_KEY_BYTES && !key.contains(char::is_control) => return Ok(key.clone()),
+            Value::String(key) if key.len() <= MAX_KEY_BYTES && !key.contains(char::is_control) => {
+                return Ok(key.clone());
+            }
             _ => return Err(Problem::field(field, "must be a string of 1 to 255 bytes")),
         }
     }
