@@ -33,7 +33,7 @@ pub fn terminal(run: &Run) -> String {
     }
     for trouble in &run.verdict.troubles {
         lines.push(String::new());
-        lines.push(format!("{} {trouble}", Style::new().yellow().apply_to("trouble:")));
+        lines.push(format!("{} {}", Style::new().yellow().apply_to("trouble:"), words::plain(trouble)));
     }
     lines.extend(breaches(run));
     lines.push(String::new());
@@ -56,12 +56,13 @@ fn style_of(standing: Standing) -> Style {
 }
 
 fn check_row(checked: &Checked) -> Vec<String> {
+    let detail = words::plain(&checked.detail);
     let judged = match checked.standing {
-        Standing::NotApplicable => checked.detail.clone(),
+        Standing::NotApplicable => detail,
         Standing::Unknown => {
-            format!("{} judged, {} needed: {}", thousands(checked.judged), thousands(checked.floor), checked.detail)
+            format!("{} judged, {} needed: {}", thousands(checked.judged), thousands(checked.floor), detail)
         }
-        Standing::Held | Standing::Broken => format!("{} judged: {}", thousands(checked.judged), checked.detail),
+        Standing::Held | Standing::Broken => format!("{} judged: {detail}", thousands(checked.judged)),
     };
     vec![
         style_of(checked.standing).apply_to(words::standing(checked.standing)).to_string(),
@@ -96,7 +97,11 @@ fn breaches(run: &Run) -> Vec<String> {
         for breach in &checked.breaches {
             let style = style_of(Standing::Broken);
             lines.push(String::new());
-            lines.push(format!("{} {}", style.apply_to(format!("{}:", checked.check.name())), breach.what));
+            lines.push(format!(
+                "{} {}",
+                style.apply_to(format!("{}:", checked.check.name())),
+                words::plain(&breach.what)
+            ));
             let records = breach.records.iter().filter_map(|position| words::line(run.history, *position));
             lines.extend(table(records.map(|Line { when, who, request, answer }| {
                 vec![String::new(), when, who, request, format!("-> {answer}")]
@@ -139,12 +144,12 @@ fn sentence(run: &Run) -> String {
 fn where_things_are(run: &Run) -> Vec<String> {
     let header = &run.history.header;
     let mut rows = vec![vec!["seed".to_owned(), header.seed.to_string()]];
-    rows.push(vec!["repeat".to_owned(), header.command.clone()]);
+    rows.push(vec!["repeat".to_owned(), words::plain(&header.command)]);
     if let Some(path) = run.history_path {
-        rows.push(vec!["history".to_owned(), path.display().to_string()]);
+        rows.push(vec!["history".to_owned(), words::plain(&path.display().to_string())]);
     }
     for path in run.goose_reports {
-        rows.push(vec!["goose".to_owned(), path.display().to_string()]);
+        rows.push(vec!["goose".to_owned(), words::plain(&path.display().to_string())]);
     }
     rows.push(vec!["exit".to_owned(), format!("{}: {}", run.exit_code, words::exit_code(run.exit_code))]);
     table(rows)

@@ -22,9 +22,11 @@ pub(super) fn verdict(run: &Run) -> String {
             let broken: Vec<_> =
                 run.verdict.checks.iter().filter(|checked| checked.standing == Standing::Broken).collect();
             match broken.as_slice() {
-                [only] => format!("Broken: {}", only.check.name()),
+                [only] if only.check == Check::NoOversell => "Broken: the sale oversold".to_owned(),
+                [only] => format!("Broken: the check {} found breaches", only.check.name()),
                 several if several.iter().any(|checked| checked.check == Check::NoOversell) => {
-                    format!("Broken: the sale oversold, and {} more checks found breaches", several.len() - 1)
+                    let more = several.len() - 1;
+                    format!("Broken: the sale oversold, and {} found breaches", counted(more as u64, "more check"))
                 }
                 several => format!("Broken: {} checks found breaches", several.len()),
             }
@@ -206,6 +208,11 @@ pub(super) fn most_out(stock: &Stock) -> String {
         Some(stocked) => format!("{} of {} units out at most", thousands(most.out()), thousands(stocked)),
         None => format!("{} out at most", counted(most.out(), "unit")),
     }
+}
+
+/// Text without control characters, which a terminal would obey.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// One request of a breach, in words: when, who, what, and what came back.
