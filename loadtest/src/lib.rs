@@ -7,4 +7,5 @@ pub mod api;
 pub mod check;
 pub mod history;
 pub mod measure;
+pub mod report;
 pub mod rig;
