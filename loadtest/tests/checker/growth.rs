@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use holdfast_loadtest::check::{Check, Standing, judge, plan};
-use holdfast_loadtest::history::{Code, HoldStatus, Mark, ScenarioName, ScenarioPlan, Scope};
+use holdfast_loadtest::history::{Code, HoldStatus, Mark, Moment, OrderStatus, ScenarioName, ScenarioPlan, Scope};
 
 use super::story::{Story, held, hold_shown, order_shown, ordered, place, refused, released, shelf, sold_out, story};
 
@@ -18,7 +18,7 @@ fn long(holds: u64) -> Story {
             0 => told.line(at + 7, at + 8, ordered(hold, hold)).line(
                 at + 8,
                 at + 9,
-                order_shown(hold, holdfast_loadtest::history::OrderStatus::Paid),
+                order_shown(hold, OrderStatus::Paid),
             ),
             _ => told.line(at + 7, at + 8, hold_shown(hold, HoldStatus::Active)).line(at + 8, at + 9, released(hold)),
         };
@@ -53,8 +53,8 @@ fn a_server_that_did_nothing_has_not_passed() {
             ScenarioName::ALL.into_iter().map(|name| ScenarioPlan { name, left_out: None }).collect();
         history.marks.extend(ScenarioName::ALL.into_iter().map(|name| Mark::Scenario {
             name,
-            began: Default::default(),
-            ended: Default::default(),
+            began: Moment::default(),
+            ended: Moment::default(),
             finished: true,
             trouble: None,
         }));

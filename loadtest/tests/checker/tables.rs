@@ -4,11 +4,11 @@ use holdfast_loadtest::check::Check::{
     self, Counters, Deadlines, FinalStates, FreshReads, NoFalseSoldOut, NoOversell, NothingLost, OneOrderPerHold,
     PaymentKeys, Replays, UnitsConserved,
 };
-use holdfast_loadtest::history::{Code, HoldStatus, News, OrderStatus};
+use holdfast_loadtest::history::{Code, HoldStatus, News, OrderStatus, Outcome};
 
 use super::story::{
-    Story, accepted, counters, event, held, held_as, hold_shown, not_sent, order, order_shown, ordered, ordered_as,
-    place, refused, release, released, shelf, shelf_at_rest, sold_out, story, unknown,
+    Line, Story, accepted, counters, event, held, held_as, hold_shown, not_sent, order, order_shown, ordered,
+    ordered_as, place, refused, release, released, shelf, shelf_at_rest, sold_out, story, unknown,
 };
 use HoldStatus::{Active, Expired, GivenBack, PaymentFailed, PaymentOverdue, Redeemed};
 use News::{Failure, Pending, Success};
@@ -297,16 +297,8 @@ fn reads_of_holds_and_orders() {
                 order_shown(1, PendingPayment),
             ),
         ),
-        (
-            "no such hold",
-            Some(NothingLost),
-            one().line(20, 30, refused(super::story::hold_shown(1, Active).0, 404, Code::NotFound)),
-        ),
-        (
-            "no such hold yet",
-            None,
-            one().line(9, 30, refused(super::story::hold_shown(1, Active).0, 404, Code::NotFound)),
-        ),
+        ("no such hold", Some(NothingLost), one().line(20, 30, refused(hold_shown(1, Active).0, 404, Code::NotFound))),
+        ("no such hold yet", None, one().line(9, 30, refused(hold_shown(1, Active).0, 404, Code::NotFound))),
         (
             "no such hold to order",
             Some(NothingLost),
@@ -537,11 +529,11 @@ fn deadlines() {
 
 #[test]
 fn replays() {
-    let other_bytes = |line: super::story::Line| {
+    let other_bytes = |line: Line| {
         let (operation, outcome) = line;
         match outcome {
-            holdfast_loadtest::history::Outcome::Held { hold, expires_at, replayed, body } => {
-                (operation, holdfast_loadtest::history::Outcome::Held { hold, expires_at, replayed, body: body + 1 })
+            Outcome::Held { hold, expires_at, replayed, body } => {
+                (operation, Outcome::Held { hold, expires_at, replayed, body: body + 1 })
             }
             other => (operation, other),
         }

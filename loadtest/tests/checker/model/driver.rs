@@ -218,7 +218,7 @@ impl World {
             None => self.choose(),
         };
         let request = self.requests.len();
-        let (mut open, mut under_way) = (true, true);
+        let mut under_way = true;
         if self.rng.u32(0..100) < self.crowd.lost {
             // The client gives up; the request may not arrive, or be under way for a long time yet.
             let gives_up = now + self.delay() + 1;
@@ -234,7 +234,6 @@ impl World {
                     self.at(at, Event::Effect(request));
                 }
             }
-            open = true;
         } else {
             let at = now + self.delay();
             self.at(at, Event::Effect(request));
@@ -252,9 +251,7 @@ impl World {
         } else {
             None
         };
-        self.requests.push(Request { client, operation, invoked: now, outcome, open, under_way });
-        open = self.requests[request].open;
-        debug_assert!(open, "the client waits");
+        self.requests.push(Request { client, operation, invoked: now, outcome, open: true, under_way });
     }
 
     /// What somebody in the crowd does next.
