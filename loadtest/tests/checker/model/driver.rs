@@ -200,6 +200,12 @@ impl World {
         1_700_000_000_123_456 + microseconds + microseconds / 2000
     }
 
+    /// How long it is until shortly before or after the next whole second of the server, when holds end.
+    fn until_deadlines(&mut self, now: u64) -> u64 {
+        let left = 1_000_000 - Self::clock(now).rem_euclid(1_000_000);
+        (u64::try_from(left).unwrap() * 1000).saturating_sub(20 * MILLISECOND) + self.rng.u64(0..60 * MILLISECOND)
+    }
+
     fn delay(&mut self) -> u64 {
         match self.rng.u32(0..100) {
             0..70 => self.rng.u64(1..4 * MILLISECOND),
@@ -364,10 +370,10 @@ impl World {
         if matches!(outcome, Outcome::Held { .. } | Outcome::Ordered { .. }) {
             self.sent.push(operation);
         }
-        let pause = if self.rng.u32(0..100) < self.crowd.pauses {
-            self.rng.u64(1..2_500 * MILLISECOND)
-        } else {
-            self.rng.u64(1..3 * MILLISECOND)
+        let pause = match self.rng.u32(0..100) {
+            0..12 => self.until_deadlines(now),
+            12.. if self.rng.u32(0..100) < self.crowd.pauses => self.rng.u64(1..2_500 * MILLISECOND),
+            _ => self.rng.u64(1..3 * MILLISECOND),
         };
         self.at(now + pause, Event::Send(client));
     }
