@@ -5,7 +5,8 @@
 //!
 //! Start: listen (health checks are answered from here on), open the database, look at its schema,
 //! start the engine, let requests in, start the reconciler, which looks at the database's durability, too. Stop, at SIGTERM or SIGINT:
-//! stop accepting and finish requests (`http`), the engine, the reconciler, the connections.
+//! stop accepting and finish requests (`http`), the reconciler, the engine, the connections, and, last, the
+//! traces that were not sent yet.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sale::{Money, ProductId, Terms};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +25,7 @@ use crate::config::{Config, DatabaseConfig, DatabaseUrl};
 use crate::engine::{self, Engine};
 use crate::http;
 use crate::store::{self, Fault, NewProduct, OpenOptions, Store, StoreError};
-use crate::telemetry::{Metrics, StoreMetrics};
+use crate::telemetry::{Metrics, StoreMetrics, Traces};
 
 /// The first and the longest pause between two attempts to reach the database.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -80,14 +82,15 @@ pub enum StartError {
 /// # Errors
 /// If it cannot listen, or the database is there but not one that it can work with. A database that is
 /// not there yet is waited for.
-pub async fn serve(config: Config) -> Result<(), StartError> {
+pub async fn serve(config: Config, traces: Traces) -> Result<(), StartError> {
     let began = Instant::now();
     let stop = CancellationToken::new();
     stop_at_signals(stop.clone())?;
     announce_settings(&config);
 
     let metrics = Metrics::new();
-    let server = listen(&config, &metrics)?;
+    traces.connect(Handle::current(), metrics.traces.clone());
+    let server = listen(&config, &metrics, &traces)?;
     let handle = server.handle();
     let serving = tokio::spawn(server.serve(stop.clone().cancelled_owned()));
 
@@ -102,10 +105,11 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
                 batch_max: config.batch_max,
                 product_cache: config.product_cache,
                 tends_deadlines: true,
+                traces: traces.clone(),
             };
             let engine = Engine::start(Arc::clone(&store), settings, metrics.engine.clone());
             handle.open(engine.clone());
-            let reconciler = Reconciler::start(Arc::clone(&store), config.reconcile_interval, &metrics);
+            let reconciler = Reconciler::start(Arc::clone(&store), config.reconcile_interval, &metrics, traces.clone());
             tracing::info!(start_ms = millis(began.elapsed()), "ready");
             Some((store, engine, reconciler))
         }
@@ -126,6 +130,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         }
         store.close().await;
     }
+    traces.finish().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -166,7 +171,13 @@ fn no_url(url: &DatabaseUrl, error: &StoreError) -> StartError {
 /// that only concern them do not matter.
 pub fn start_engine(store: Arc<dyn Store>) -> Engine {
     let terms = Terms { hold_ttl_seconds: 1, payment_window_seconds: 1, max_qty_per_hold: 1 };
-    let settings = engine::Settings { terms, batch_max: 1, product_cache: Duration::ZERO, tends_deadlines: false };
+    let settings = engine::Settings {
+        terms,
+        batch_max: 1,
+        product_cache: Duration::ZERO,
+        tends_deadlines: false,
+        traces: Traces::default(),
+    };
     Engine::start(store, settings, Metrics::new().engine)
 }
 
@@ -188,7 +199,7 @@ fn announce_settings(config: &Config) {
     }
 }
 
-fn listen(config: &Config, metrics: &Metrics) -> Result<http::Server, StartError> {
+fn listen(config: &Config, metrics: &Metrics, traces: &Traces) -> Result<http::Server, StartError> {
     let shell = http::Config {
         request_timeout: config.request_timeout,
         drain_delay: config.drain_delay,
@@ -198,6 +209,7 @@ fn listen(config: &Config, metrics: &Metrics) -> Result<http::Server, StartError
         api_tokens: config.api_tokens.clone(),
         terms: config.terms,
         metrics: metrics.clone(),
+        traces: traces.clone(),
     };
     let server = http::Server::bind(config.listen_addr, config.ops_addr, shell).map_err(|source| {
         let (address, setting) = match config.ops_addr {

@@ -12,11 +12,12 @@ use sale::{Breach, Invariant, ProductId};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::engine::INCONSISTENT;
 use crate::store::{Fault, Quarantine, ReconcileMark, Store, StoreError};
 use crate::telemetry::labels::{Round, SuspensionReason};
-use crate::telemetry::{EngineMetrics, Metrics, ReconcilerMetrics};
+use crate::telemetry::{EngineMetrics, Metrics, ReconcilerMetrics, Traces};
 
 /// How long the check of all that changed may take.
 const CHECK_TIMEOUT: Duration = Duration::from_mins(1);
@@ -35,8 +36,8 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// Starts the first round now and one each `interval`.
-    pub fn start(store: Arc<dyn Store>, interval: Duration, metrics: &Metrics) -> Self {
-        let mut rounds = Rounds::new(store, metrics);
+    pub fn start(store: Arc<dyn Store>, interval: Duration, metrics: &Metrics, traces: Traces) -> Self {
+        let mut rounds = Rounds::new(store, metrics, traces);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -80,10 +81,11 @@ struct Rounds {
     durability_problems: Vec<String>,
     engine: EngineMetrics,
     metrics: ReconcilerMetrics,
+    traces: Traces,
 }
 
 impl Rounds {
-    fn new(store: Arc<dyn Store>, metrics: &Metrics) -> Self {
+    fn new(store: Arc<dyn Store>, metrics: &Metrics, traces: Traces) -> Self {
         Self {
             store,
             mark: ReconcileMark::default(),
@@ -92,6 +94,7 @@ impl Rounds {
             durability_problems: Vec::new(),
             engine: metrics.engine.clone(),
             metrics: metrics.reconciler.clone(),
+            traces,
         }
     }
 
@@ -125,28 +128,32 @@ impl Rounds {
         let mut confirmed = 0;
         let mut failed = None;
         for product_id in self.suspects.clone() {
-            let looked = in_time(QUARANTINE_TIMEOUT, self.store.quarantine(product_id, INCONSISTENT)).await;
-            let Quarantine { breaches, suspended } = match looked {
-                Ok(quarantine) => quarantine,
-                Err(error) => {
-                    tracing::warn!(product_id = product_id.0, error = %error.source, "a suspect product could not be looked at");
-                    failed = Some(error);
-                    continue;
-                }
-            };
-            self.suspects.remove(&product_id);
-            if suspended {
-                self.engine.quarantines.inc();
-                self.metrics.suspended_products.of(SuspensionReason::Inconsistent).inc();
+            let span = self.traces.suspect(product_id.0).unwrap_or_else(Span::none);
+            match self.look_at(product_id).instrument(span).await {
+                Ok(breaches) => confirmed += breaches,
+                Err(error) => failed = Some(error),
             }
-            let still = |invariant| breaches.iter().any(|breach| breach.invariant == invariant);
-            self.found.retain(|(id, invariant)| *id != product_id || still(*invariant));
-            for breach in &breaches {
-                self.report(breach, suspended);
-            }
-            confirmed += breaches.len();
         }
         failed.map_or(Ok(confirmed), Err)
+    }
+
+    /// Looks at a suspect under its lock, and returns how many breaches were confirmed.
+    async fn look_at(&mut self, product_id: ProductId) -> Result<usize, StoreError> {
+        let looked = in_time(QUARANTINE_TIMEOUT, self.store.quarantine(product_id, INCONSISTENT)).await;
+        let Quarantine { breaches, suspended } = looked.inspect_err(|error| {
+            tracing::warn!(product_id = product_id.0, error = %error.source, "a suspect product could not be looked at");
+        })?;
+        self.suspects.remove(&product_id);
+        if suspended {
+            self.engine.quarantines.inc();
+            self.metrics.suspended_products.of(SuspensionReason::Inconsistent).inc();
+        }
+        let still = |invariant| breaches.iter().any(|breach| breach.invariant == invariant);
+        self.found.retain(|(id, invariant)| *id != product_id || still(*invariant));
+        for breach in &breaches {
+            self.report(breach, suspended);
+        }
+        Ok(breaches.len())
     }
 
     /// What is no breach, but somebody's concern: payments to be paid back, and whether commits last.
@@ -232,7 +239,7 @@ mod tests {
                 assert_eq!(store.create_product(&product).await.expect("made"), ProductId(id));
             }
             let metrics = Metrics::new();
-            let rounds = Rounds::new(Arc::clone(&store), &metrics);
+            let rounds = Rounds::new(Arc::clone(&store), &metrics, Traces::default());
             let by_hand = database.session().await.expect("the database answers");
             Self { store, metrics, rounds, by_hand, database }
         }
@@ -346,7 +353,7 @@ mod tests {
         let url = format!("sqlite:{}", folder.path().join("no-tables.db").display());
         let store = store::open(&url, &OpenOptions::default()).await.expect("a URL");
         let metrics = Metrics::new();
-        Rounds::new(Arc::clone(&store), &metrics).run().await;
+        Rounds::new(Arc::clone(&store), &metrics, Traces::default()).run().await;
         assert_eq!(metrics.reconciler.rounds.of(Round::Failed).get(), 1);
         assert!(metrics.reconciler.last_success.get().abs() < f64::EPSILON);
         store.close().await;

@@ -110,7 +110,8 @@ async fn serve<K, V, F, R>(
             continue;
         }
         while rounds.try_join_next().is_some() {}
-        figures.callers.observe(waiting.values().map(Vec::len).sum::<usize>() as f64);
+        let callers: usize = waiting.values().map(Vec::len).sum();
+        figures.callers.observe(f64::from(u32::try_from(callers).unwrap_or(u32::MAX)));
         let (load, health, duration) = (Arc::clone(&load), Arc::clone(&health), figures.duration.clone());
         rounds.spawn(async move {
             let began = Instant::now();

@@ -39,7 +39,7 @@ use self::shared::Shared;
 pub use crate::store::INCONSISTENT;
 use crate::store::Store;
 pub use crate::store::{Description, NewProduct, ProductReading, Stock};
-use crate::telemetry::EngineMetrics;
+use crate::telemetry::{EngineMetrics, Traces};
 
 /// How many workers commit at once, where the database takes more than one writer.
 const WORKERS: usize = 4;
@@ -60,6 +60,8 @@ pub struct Settings {
     /// Whether it looks for holds and orders that are overdue. Servers do; an engine that only carries out
     /// one command leaves them to the servers.
     pub tends_deadlines: bool,
+    /// What records transactions.
+    pub traces: Traces,
 }
 
 /// The engine: cheap to clone, shared by all connections.

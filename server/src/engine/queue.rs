@@ -282,7 +282,7 @@ impl Queue {
             let lanes = state.lanes.values();
             // In a lane they are in the order in which they came, but for some that were put back in front.
             lanes
-                .flat_map(|lane| if class == Class::Hold { &lane.holds } else { &lane.money }.front())
+                .filter_map(|lane| if class == Class::Hold { &lane.holds } else { &lane.money }.front())
                 .filter(|ticket| ticket.class == class && !ticket.is_gone())
                 .map(|ticket| ticket.queued_at)
                 .min()

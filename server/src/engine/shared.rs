@@ -13,6 +13,7 @@ use sale::{
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use super::calls::answered;
 use super::expiry::{DueAt, DueKind, Lag, until};
@@ -231,7 +232,8 @@ impl Shared {
         let (store, hints, metrics) = (Arc::clone(&self.store), self.hints.clone(), self.metrics.clone());
         let (quarantining, told) = (Arc::clone(&self.quarantining), Arc::clone(&self.told));
         let turn = Arc::clone(&self.quarantine_turn);
-        tokio::spawn(async move {
+        let span = self.settings.traces.suspect(product_id.0).unwrap_or_else(Span::none);
+        let looking = async move {
             let _turn = turn.lock().await;
             match answered("looking at a suspect product", store.quarantine(product_id, INCONSISTENT)).await {
                 Ok(Quarantine { breaches, suspended }) => {
@@ -260,6 +262,7 @@ impl Shared {
                 }
             }
             lock(&quarantining).remove(&product_id);
-        });
+        };
+        tokio::spawn(looking.instrument(span));
     }
 }

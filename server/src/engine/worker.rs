@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use prometheus::IntGauge;
 use sale::ProductId;
 use tokio::time::sleep;
+use tracing::{Instrument, Span};
 
 use super::attempt::{Poison, Trouble, Worker};
 use super::batch::Batch;
@@ -23,7 +24,7 @@ use super::waiting::Class;
 use super::{Rejection, Shared};
 use crate::store::Conflict;
 use crate::telemetry::EngineMetrics;
-use crate::telemetry::labels::Resolution;
+use crate::telemetry::labels::{Label, Resolution};
 
 /// An idle connection is used at least this often: the database ends it after 30 s of silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -121,7 +122,7 @@ impl Worker {
             Turn::Try => pending.push(batch),
         }
         while let Some(batch) = pending.pop() {
-            match self.settle_batch(batch).await {
+            match self.settle_traced(batch).await {
                 Settled::Done => {}
                 Settled::Split(parts) => pending.extend(parts.into_iter().rev()),
                 Settled::Locked(batch) => self.part_locked(batch, &mut pending).await,
@@ -192,6 +193,17 @@ impl Worker {
         }
     }
 
+    /// Settles a batch, in a recorded span if one of its requests has one.
+    async fn settle_traced(&mut self, batch: Batch) -> Settled {
+        let shared = Arc::clone(&self.shared);
+        let requests = batch.tickets.iter().map(|ticket| &ticket.request);
+        self.trace = shared.settings.traces.transaction(requests, batch.tickets.len(), shared.store.system());
+        let span = self.trace.as_ref().map_or_else(Span::none, |trace| trace.span().clone());
+        let settled = self.settle_batch(batch).instrument(span).await;
+        self.trace = None;
+        settled
+    }
+
     async fn settle_batch(&mut self, mut batch: Batch) -> Settled {
         let mut conflicts = 0;
         let mut disconnects = 0;
@@ -203,6 +215,9 @@ impl Worker {
             };
             if let Some(reason) = trouble.retry_reason() {
                 self.shared.metrics.retries.of(reason).inc();
+                if let Some(trace) = &self.trace {
+                    trace.retried(reason.name());
+                }
             }
             match trouble {
                 Trouble::Locked if self.shared.store.max_writers() > 1 => return Settled::Locked(batch),
@@ -232,12 +247,20 @@ impl Worker {
                         }
                     }
                 }
-                Trouble::Poison(poison) => match self.isolate_poison(batch, poison) {
-                    Some(parts) => return Settled::Split(parts),
-                    None => return Settled::Done,
-                },
+                Trouble::Poison(poison) => {
+                    if let Some(trace) = &self.trace {
+                        trace.failed(&poison.cause);
+                    }
+                    match self.isolate_poison(batch, poison) {
+                        Some(parts) => return Settled::Split(parts),
+                        None => return Settled::Done,
+                    }
+                }
                 Trouble::Unknown { decision, loaded_at } => {
                     let in_doubt = InDoubt::new(&self.shared.metrics);
+                    if let Some(trace) = &self.trace {
+                        trace.in_doubt("the outcome of the commit is unknown");
+                    }
                     let committed = self.resolve(&batch).await;
                     let resolution = if committed { Resolution::Committed } else { Resolution::NotCommitted };
                     self.shared.metrics.unknown_outcomes.of(resolution).inc();

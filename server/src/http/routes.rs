@@ -33,6 +33,8 @@ pub(super) struct Route {
     pub(super) template: &'static str,
     /// What can be done there. GET includes HEAD.
     pub(super) operations: &'static [Operation],
+    /// Whether its requests are traced whatever the sampler says.
+    pub(super) always_traced: bool,
     /// Whether it moves to the ops listener, where there is one.
     moves_to_ops: bool,
 }
@@ -58,11 +60,16 @@ macro_rules! operation {
 }
 
 const fn api(template: &'static str, operations: &'static [Operation]) -> Route {
-    Route { template, operations, moves_to_ops: false }
+    Route { template, operations, always_traced: false, moves_to_ops: false }
+}
+
+/// Of money: what became of each request must be found again.
+const fn money(template: &'static str, operations: &'static [Operation]) -> Route {
+    Route { template, operations, always_traced: true, moves_to_ops: false }
 }
 
 const fn ops(template: &'static str, operations: &'static [Operation]) -> Route {
-    Route { template, operations, moves_to_ops: true }
+    Route { template, operations, always_traced: false, moves_to_ops: true }
 }
 
 /// Every route there is.
@@ -82,7 +89,7 @@ pub(super) const ROUTES: &[Route] = &[
     ),
     api("/api/orders", &[operation!(POST, Storefront, 201, orders::place)]),
     api("/api/orders/{id}", &[operation!(GET, Storefront, 200, orders::show)]),
-    api("/api/payments/webhook", &[operation!(POST, Anyone, 200, webhook::take)]),
+    money("/api/payments/webhook", &[operation!(POST, Anyone, 200, webhook::take)]),
     api("/api/limits", &[operation!(GET, Storefront, 200, products::limits)]),
     api("/openapi.json", &[operation!(GET, Anyone, 200, openapi::show)]),
     api("/docs", &[operation!(GET, Anyone, 200, docs::page)]),

@@ -21,6 +21,7 @@ use super::request::{Body, Call, X_REQUEST_ID, request_id};
 use super::routes::{Listener, Operation, UNMATCHED};
 use super::server::Shared;
 use crate::telemetry::labels::{HttpMethod, Label};
+use crate::telemetry::traces::RequestSpan;
 use crate::telemetry::{HttpMetrics, RequestMetrics};
 
 /// Counted as the status of an answer that nobody waited for.
@@ -40,13 +41,19 @@ pub(super) async fn answer(
     let found = shared.routes.find(listener, head.uri.path());
     let (route, template) = found.as_ref().map_or(UNMATCHED, |found| (found.route_index, found.route.template));
     let mut record = Record::new(&shared, route, &head.method, begun);
+    let traces = &shared.config.traces;
+    let decision = traces.decide(&head.headers, found.as_ref().is_some_and(|found| found.route.always_traced));
     let span = tracing::info_span!(
         "request",
         method = record.method.name(),
         route = template,
         request_id = request_id.to_str().unwrap_or_default(),
+        trace_id = decision.trace_id().map(tracing::field::display),
         status = tracing::field::Empty,
     );
+    let recorded =
+        traces.request(decision, &span, &head, record.method.name(), template, request_id.to_str().unwrap_or_default());
+    let innermost = recorded.as_ref().map_or(&span, RequestSpan::span).clone();
     let deadline = begun + shared.config.request_timeout;
     let handling = async {
         let found = found.ok_or(Problem::NotFound)?;
@@ -56,8 +63,8 @@ pub(super) async fn answer(
         let (path_id, path_rest) = (found.path_id, found.path_rest);
         (operation.handler)(Call { shared, head, body, path_id, path_rest, deadline }).await
     };
-    let handled = AssertUnwindSafe(handling).catch_unwind().instrument(span.clone()).await;
-    let _entered = span.enter();
+    let handled = AssertUnwindSafe(handling).catch_unwind().instrument(innermost.clone()).await;
+    let _entered = innermost.enter();
     let answer = match handled {
         Ok(Ok(answer)) => answer,
         Ok(Err(problem)) => refuse(&problem),
@@ -67,6 +74,9 @@ pub(super) async fn answer(
     let status = answer.status().as_u16();
     span.record("status", status);
     record.status = status;
+    if let Some(recorded) = &recorded {
+        recorded.answered(status);
+    }
     let mut response = answer.into_response(to_head);
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response

@@ -171,6 +171,9 @@ pub trait Store: Send + Sync + 'static {
     /// How many workers are worth having: 1 where there is one writer at a time.
     fn max_writers(&self) -> usize;
 
+    /// What kind of database it is, as OpenTelemetry names it.
+    fn system(&self) -> &'static str;
+
     /// Reserves `count` ids in a transaction of its own and returns the first. No id is given twice.
     ///
     /// # Errors

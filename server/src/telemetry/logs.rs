@@ -12,12 +12,15 @@ use serde::ser::SerializeMap;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::format::{JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use super::traces::{TARGET, Traces};
 
 /// How to log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +40,18 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts to log, once for the process; a second call changes nothing. Panics are logged, too, as
-/// errors.
-pub fn start(settings: &LogSettings) {
+/// Starts to log and to record `traces`, once for the process; a second call changes nothing. Panics are
+/// logged, too, as errors.
+pub fn start(settings: &LogSettings, traces: &Traces) {
     let terminal = std::io::stderr().is_terminal();
     let colors = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let format = format_of(settings, terminal);
-    let subscriber = Registry::default().with(layer(format, &settings.filter, colors, std::io::stderr));
-    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+    let logs = Registry::default().with(layer(format, &settings.filter, colors, std::io::stderr));
+    let started = match traces.layer() {
+        Some(traces) => tracing::subscriber::set_global_default(logs.with(traces)),
+        None => tracing::subscriber::set_global_default(logs),
+    };
+    if started.is_ok() {
         std::panic::set_hook(Box::new(|panic| {
             let panic_message = panic.payload_as_str().unwrap_or("none");
             let location = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -63,7 +70,7 @@ where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     // `config` has parsed the filter before; what it cannot use it refused.
-    let filter = EnvFilter::new(filter);
+    let filter = EnvFilter::new(filter).and(filter_fn(|metadata| metadata.target() != TARGET));
     // A log that cannot be written must not stop the sale: no complaint about it on standard error,
     // whose loss would be a panic.
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
