@@ -61,9 +61,6 @@ impl Book {
             (_, Outcome::Held { hold, .. }) => {
                 pages.holds.entry(*hold).or_insert(true);
             }
-            (Operation::ReleaseHold { hold }, Outcome::Released) => {
-                pages.holds.insert(*hold, false);
-            }
             (_, Outcome::Ordered { order, .. }) => {
                 pages.holds.insert(order.hold, false);
                 pages.orders.entry(order.order).or_insert(order.status == OrderStatus::PendingPayment);
@@ -75,7 +72,8 @@ impl Book {
                 pages.holds.insert(*hold, false);
                 pages.orders.entry(*order).or_insert(true);
             }
-            (
+            (Operation::ReleaseHold { hold }, Outcome::Released)
+            | (
                 Operation::PlaceOrder { hold, .. },
                 Outcome::Refused { code: Code::HoldExpired | Code::HoldReleased, .. },
             ) => {

@@ -43,6 +43,15 @@ impl Shop {
         Ok(Self { recorder, scenario, requests, connector, book: Arc::default(), timeout })
     }
 
+    /// The same shop, with what its clients have open, for clients whose requests go to another address.
+    ///
+    /// # Errors
+    /// As [`Shop::new`].
+    pub fn by_way_of(&self, requests: Arc<Requests>) -> Result<Self, SetupError> {
+        let connector = Connector::new(requests.server())?;
+        Ok(Self { requests, connector, ..self.clone() })
+    }
+
     /// A new client, not connected yet.
     pub fn caller(&self) -> Caller {
         Caller { shop: self.clone(), notes: self.notes(), connection: None }

@@ -150,36 +150,14 @@ pub(super) fn method_label(method: &Method) -> HttpMethod {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::Mutex;
-
     use super::*;
-
-    /// Keeps what is written to it.
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("no test panicked with it").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::logs::{LogFormat, logged};
 
     fn logged_at_info(problem: &Problem) -> String {
-        let page = Page::default();
-        let writer = page.clone();
-        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(lines, || {
+        logged(LogFormat::Text, "info", || {
             let _entered = tracing::info_span!("request", request_id = "the-one-to-find").entered();
             refuse(problem);
-        });
-        let bytes = page.0.lock().expect("no test panicked with it").clone();
-        String::from_utf8(bytes).expect("UTF-8")
+        })
     }
 
     #[test]

@@ -50,9 +50,9 @@ pub enum TraceError {
     /// A setting of the exporter is of no use.
     #[error("traces cannot be exported: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
-    /// There are no certificates to trust.
-    #[error("traces cannot be exported: the system's certificates cannot be read: {0}")]
-    Certificates(std::io::Error),
+    /// There is no encryption to be had.
+    #[error("traces cannot be exported: {0}")]
+    Encryption(#[from] rustls::Error),
 }
 
 /// Records traces, or does not. Cheap to clone; the default does not.

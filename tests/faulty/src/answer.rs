@@ -3,7 +3,7 @@
 //! What does not belong here: which of them is the right one.
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use serde::Serialize;
@@ -71,6 +71,13 @@ struct ShownOrder {
     updated_at: String,
 }
 
+#[derive(Serialize)]
+struct ShownLimits {
+    hold_ttl_seconds: i64,
+    payment_window_seconds: i64,
+    max_qty_per_hold: i64,
+}
+
 /// An answer with a JSON body.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Answer {
     // Nothing here has a key that is no string, or a map that could fail.
@@ -108,10 +115,18 @@ pub(crate) fn refusal(problem: &Problem) -> Answer {
         _ => {}
     }
     let mut answer = json(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), &body);
-    if status == 503 {
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    }
+    match status {
+        401 => answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        503 => answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1")),
+        _ => None,
+    };
     answer
+}
+
+/// The limits of the sale.
+pub(crate) fn limits(hold_ttl_seconds: i64, payment_window_seconds: i64, max_qty_per_hold: i64) -> Answer {
+    let data = ShownLimits { hold_ttl_seconds, payment_window_seconds, max_qty_per_hold };
+    json(StatusCode::OK, &Data { data })
 }
 
 /// A product.

@@ -4,6 +4,7 @@
 //! something other than the sale. What does not: the steps themselves (`sale.rs`, `payment.rs`).
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use crate::settings::Terms;
 const WINDOW_MILLISECONDS: std::ops::RangeInclusive<u64> = 1..=3;
 /// How old a product may be with `stale_reads`.
 const STALE: Duration = Duration::from_millis(100);
-/// Of how many holds `done_but_refused` refuses one that it placed.
+/// `done_but_refused` refuses every so-manieth hold that it placed.
 const REFUSED_OF: u32 = 16;
 /// How often what is due is written down, whether or not somebody asks.
 const TICK: Duration = Duration::from_millis(50);
@@ -39,12 +40,13 @@ pub(crate) struct Desk {
     journal: Journal,
     sale: Mutex<Sale>,
     snapshots: Mutex<HashMap<u64, (Instant, Product)>>,
+    placed: AtomicU32,
 }
 
 impl Desk {
     pub(crate) fn new(journal: Journal, sale: Sale) -> Self {
         let (terms, fault) = (sale.terms, sale.fault);
-        Self { terms, fault, journal, sale: Mutex::new(sale), snapshots: Mutex::default() }
+        Self { terms, fault, journal, sale: Mutex::new(sale), snapshots: Mutex::default(), placed: AtomicU32::new(1) }
     }
 
     /// One step under the lock. What it changed is in the journal when this returns.
@@ -87,8 +89,8 @@ impl Desk {
                 })
             })?,
         };
-        let lies = self.fault == Some(Fault::DoneButRefused) && fastrand::u32(..REFUSED_OF) == 0;
-        if lies { Err(Problem::Overloaded) } else { Ok(placed) }
+        let lies = self.placed.fetch_add(1, Ordering::Relaxed).is_multiple_of(REFUSED_OF);
+        if lies && self.fault == Some(Fault::DoneButRefused) { Err(Problem::Overloaded) } else { Ok(placed) }
     }
 
     /// Makes a hold an order.

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ const MAX_ID: u64 = (1 << 53) - 1;
 const MAX_STOCK: i64 = 1_000_000_000_000;
 const MAX_QUANTITY: i64 = 1_000_000;
 const MAX_KEY_BYTES: usize = 255;
+const REQUEST_ID: &str = "x-request-id";
 
 /// What requests are held against, and the sale.
 pub(crate) struct Shop {
@@ -34,7 +35,10 @@ pub(crate) struct Shop {
 impl Shop {
     /// Answers one request.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Answer {
-        self.route(request).await.unwrap_or_else(|problem| answer::refusal(&problem))
+        let request_id = request_id(request.headers());
+        let mut answer = self.route(request).await.unwrap_or_else(|problem| answer::refusal(&problem));
+        answer.headers_mut().insert(REQUEST_ID, request_id);
+        answer
     }
 
     async fn route(&self, request: Request<Incoming>) -> Result<Answer, Problem> {
@@ -104,12 +108,7 @@ impl Shop {
 
     fn limits(&self) -> Answer {
         let terms = self.desk.terms;
-        let data = json!({
-            "hold_ttl_seconds": terms.hold_ttl_seconds,
-            "payment_window_seconds": terms.payment_window_seconds,
-            "max_qty_per_hold": terms.max_qty_per_hold,
-        });
-        answer::json(StatusCode::OK, &json!({"data": data}))
+        answer::limits(terms.hold_ttl_seconds, terms.payment_window_seconds, terms.max_qty_per_hold)
     }
 
     fn list(&self, query: &str) -> Result<Answer, Problem> {
@@ -211,6 +210,17 @@ fn admit(tokens: &[String], headers: &HeaderMap) -> Result<(), Problem> {
     if known { Ok(()) } else { Err(Problem::Unauthorized) }
 }
 
+/// The caller's name for a request, if it is one that is taken, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let mut given = headers.get_all(REQUEST_ID).iter();
+    match (given.next(), given.next()) {
+        (Some(id), None) if (1..=64).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic) => {
+            id.clone()
+        }
+        _ => HeaderValue::from(fastrand::u64(..)),
+    }
+}
+
 async fn read(incoming: Incoming) -> Result<Bytes, Problem> {
     let read = Limited::new(incoming, MAX_BODY_BYTES).collect().await;
     let read =
@@ -260,7 +270,9 @@ fn payment_key(body: &Value, headers: &HeaderMap, is_signed: bool) -> Result<Str
         match &body[field] {
             Value::Null => {}
             Value::String(key) if key.is_empty() => {}
-            Value::String(key) if key.len() <= MAX_KEY_BYTES => return Ok(key.clone()),
+            Value::String(key) if key.len() <= MAX_KEY_BYTES && !key.contains(char::is_control) => {
+                return Ok(key.clone());
+            }
             _ => return Err(Problem::field(field, "must be a string of 1 to 255 bytes")),
         }
     }

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -22,6 +22,7 @@ use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanExporter as Export, SpanProcessor};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
 
 use super::{TraceError, TraceSettings};
@@ -182,9 +183,16 @@ impl fmt::Debug for Collector {
 
 impl Collector {
     fn new(timeout: Duration, exports: Arc<Exports>) -> Result<Self, TraceError> {
+        // Named, since a build may have several to choose from.
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = || ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
+        let tls = match tls()?.with_native_roots() {
+            Ok(tls) => tls,
+            // A machine without certificates can still reach a collector beside it; any other is not trusted.
+            Err(_) => tls()?.with_root_certificates(RootCertStore::empty()),
+        };
         let connector = HttpsConnectorBuilder::new()
-            .with_native_roots()
-            .map_err(TraceError::Certificates)?
+            .with_tls_config(tls.with_no_client_auth())
             .https_or_http()
             .enable_http1()
             .build();

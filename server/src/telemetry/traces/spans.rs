@@ -72,7 +72,7 @@ impl Traces {
             url.scheme = "http",
             network.protocol.version = version,
             server.address = authority.as_ref().map(http::uri::Authority::host),
-            server.port = authority.as_ref().and_then(http::uri::Authority::port_u16),
+            server.port = authority.as_ref().and_then(http::uri::Authority::port_u16).map(i64::from),
             user_agent.original = text(header::USER_AGENT),
             holdfast.request.id = request_id,
             http.response.status_code = Empty,
@@ -102,7 +102,7 @@ impl Traces {
             otel.kind = "client",
             db.system.name = database,
             db.operation.name = "transaction",
-            holdfast.batch.commands = commands,
+            holdfast.batch.commands = count(commands),
         );
         for request in &requests {
             span.add_link(context_of(request));
@@ -126,7 +126,7 @@ impl Traces {
             parent: &logged,
             "look at a suspect product",
             otel.kind = "internal",
-            holdfast.product.id = product_id,
+            holdfast.product.id = count(product_id),
         );
         let trace_id = new_trace_id();
         begin(&span, None, trace_id);
@@ -187,7 +187,7 @@ fn context_of(span: &Span) -> SpanContext {
     span.context().span().span_context().clone()
 }
 
-/// A number as traces know them.
+/// A number as traces know them: they have no unsigned ones, and one in a span's fields would become a text.
 fn count(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }
