@@ -57,7 +57,8 @@ fn junit_has_a_case_for_each_check_and_threshold() {
 fn junit_of_a_run_that_is_not_whole_has_an_error() {
     let text = written(Kind::Junit, &Sample::empty());
     let report = roxmltree::Document::parse(&text).unwrap();
-    let run = report.descendants().find(|node| node.attribute("name") == Some("run")).unwrap();
+    let named_run = |node: &roxmltree::Node| node.has_tag_name("testcase") && node.attribute("name") == Some("run");
+    let run = report.descendants().find(named_run).unwrap();
     assert!(run.children().any(|node| node.has_tag_name("error")));
     assert_eq!(report.descendants().filter(|node| node.has_tag_name("failure")).count(), 0);
 }
