@@ -2,6 +2,11 @@
 //!
 //! All that comes from the history is escaped, since a table ends where a cell has a bar or a new line.
 
+#![expect(
+    clippy::format_push_string,
+    reason = "a report is written once, and reads better so than with results to ignore"
+)]
+
 use super::Run;
 use super::words::{self, Line, counted, percent, rate, thousands};
 use crate::check::{Checked, Standing};

@@ -245,10 +245,11 @@ impl Sale {
                 self.ask(scenario, at, operation, Outcome::Unknown { why: Why::Cut, status: None });
             } else if sold + 4 < stock {
                 let (hold, at) = self.hold(scenario, at, product, 2);
+                // As if nothing came back: a sale that never has more out than its stock.
+                sold += 2;
                 if self.below(4) == 0 {
                     continue;
                 }
-                sold += 2;
                 let order = OrderView { order: hold, hold, quantity: 2, status: OrderStatus::PendingPayment };
                 let operation = Operation::PlaceOrder { hold, key: Key(1_000_000 + hold) };
                 let thought = at + self.below(400_000);

@@ -77,7 +77,7 @@ fn check(checked: &Checked) -> Markup {
             td.standing class=(class(checked.standing)) {
                 span.sign aria-hidden="true" { (sign(checked.standing)) } (words::standing(checked.standing))
             }
-            td { (promise(checked.check)) }
+            td.promise { (promise(checked.check)) }
             td.number { (figure(checked.judged)) }
             td.number { (figure(checked.floor)) }
             td.note {
