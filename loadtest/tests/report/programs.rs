@@ -116,6 +116,8 @@ fn nothing_in_a_history_breaks_a_report() {
     }
     let html = written(Kind::Html, &nasty);
     assert_eq!(html.matches("<script").count(), 1);
+    let twice = html.split('<').find(|tag| tag.split('>').next().is_some_and(|tag| tag.matches(" class=").count() > 1));
+    assert_eq!(twice, None, "a browser takes the first class attribute of a tag only");
     let terminal = terminal(&nasty.run());
     assert!(!terminal.contains(|letter: char| letter.is_control() && letter != '\n'), "{terminal:?}");
 }
