@@ -67,7 +67,7 @@ const fn mark(standing: Standing) -> &'static str {
 fn check(checked: &Checked) -> String {
     let note = match checked.standing {
         Standing::Held => String::new(),
-        Standing::Broken => format!(": {} breaches", thousands(checked.breaches_in_all)),
+        Standing::Broken => format!(": {}", words::breaches(checked.breaches_in_all)),
         Standing::Unknown => format!(": {} needed; {}", thousands(checked.floor), checked.detail),
         Standing::NotApplicable => format!(": {}", checked.detail),
     };

@@ -123,6 +123,12 @@ fn nothing_in_a_history_breaks_a_report() {
 }
 
 #[test]
+fn units_over_the_stock_are_drawn_as_such() {
+    let over = |sample: &Sample| written(Kind::Html, sample).matches("class=\"over\" d=\"M").count();
+    assert_eq!((over(&Sample::held()), over(&Sample::broken())), (0, 1));
+}
+
+#[test]
 fn an_empty_run_is_reported_all_the_same() {
     let empty = Sample::empty();
     for kind in [Kind::Html, Kind::Json, Kind::Junit, Kind::Markdown] {

@@ -137,6 +137,7 @@ impl Plot {
                 @for series in self.series.iter().rev().filter(|series| series.shape == Shape::Area) {
                     path class=(format!("area {}", series.class)) d=(self.area(&series.values)) {}
                 }
+                @if let Some(limit) = self.limit { path.over d=(self.over(limit)) {} }
                 @for (from, to, what) in &self.bands {
                     @let (x, width) = span(*from, *to);
                     rect.fault x=(format!("{x:.2}")) y="0" width=(format!("{width:.2}")) height=(HEIGHT) { title { (what) } }
@@ -183,6 +184,20 @@ impl Plot {
             path.push_str(&format!("V{:.2}H{end:.2}", self.y(value.unwrap_or(0.0))));
         }
         path.push_str(&format!("V{HEIGHT}Z"));
+        path
+    }
+
+    /// What of the last series that is not up to the limit by its nature is over it.
+    fn over(&self, limit: f64) -> String {
+        let mut path = String::new();
+        let Some(series) = self.series.iter().rfind(|series| series.class != "free") else { return path };
+        for (step, value) in series.values.iter().enumerate() {
+            let Some(value) = value.filter(|value| *value > limit) else { continue };
+            #[expect(clippy::cast_precision_loss, reason = "there are some hundreds of steps")]
+            let begin = step as f64;
+            let (left, right) = (self.x(begin), self.x(begin + 1.0));
+            path.push_str(&format!("M{left:.2} {:.2}V{:.2}H{right:.2}V{0:.2}Z", self.y(limit), self.y(value)));
+        }
         path
     }
 
