@@ -85,7 +85,7 @@ fn check(run: &Run, checked: &Checked) -> TestCase {
             let breaches: Vec<_> = checked.breaches.iter().map(|found| breach(run, found)).collect();
             let whole = format!(
                 "{promise}.\n{} in all, {judged}.\n\n{}\n\nRepeat it: {}\n",
-                words::counted(checked.breaches_in_all, "breach").replace("breachs", "breaches"),
+                words::breaches(checked.breaches_in_all),
                 breaches.join("\n\n"),
                 run.history.header.command,
             );

@@ -2,6 +2,11 @@
 //!
 //! All that comes from the history is escaped, since a table ends where a cell has a bar or a new line.
 
+#![expect(
+    clippy::format_push_string,
+    reason = "a report is written once, and reads better so than with results to ignore"
+)]
+
 use super::Run;
 use super::words::{self, Line, counted, percent, rate, thousands};
 use crate::check::{Checked, Standing};
@@ -62,7 +67,7 @@ const fn mark(standing: Standing) -> &'static str {
 fn check(checked: &Checked) -> String {
     let note = match checked.standing {
         Standing::Held => String::new(),
-        Standing::Broken => format!(": {} breaches", thousands(checked.breaches_in_all)),
+        Standing::Broken => format!(": {}", words::breaches(checked.breaches_in_all)),
         Standing::Unknown => format!(": {} needed; {}", thousands(checked.floor), checked.detail),
         Standing::NotApplicable => format!(": {}", checked.detail),
     };

@@ -219,7 +219,7 @@ mod tests {
         let (recorder, writing) = Recorder::begin(&folder.path().join("history"), &header, Instant::now()).unwrap();
         let (sender, lines) = channel();
         let output = Output::Lines(Mutex::new(Box::new(Sink(sender))));
-        let progress = Progress::begin(recorder.clone(), Duration::from_secs(60), output, Duration::from_millis(1));
+        let progress = Progress::begin(recorder.clone(), Duration::from_mins(1), output, Duration::from_millis(1));
         progress.scenario(ScenarioName::Rush, Duration::from_secs(7));
         recorder.tape(ScenarioName::Rush).record(Moment(0), Operation::ReleaseHold { hold: 1 }, Outcome::Released);
         progress.note("a note");
@@ -235,8 +235,8 @@ mod tests {
         progress.finish();
         recorder.end();
         writing.wait().unwrap();
-        // Its thread is gone, and with it the sink.
-        assert!(lines.iter().all(|_| true));
+        // This ends only once the thread is gone, and the sink with it.
+        assert!(lines.iter().count() < 1_000_000);
     }
 
     #[test]

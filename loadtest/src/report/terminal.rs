@@ -2,6 +2,11 @@
 //!
 //! Colours come and go with the terminal (and `NO_COLOR`); nothing is said by colour alone.
 
+#![expect(
+    clippy::format_push_string,
+    reason = "a report is written once, and reads better so than with results to ignore"
+)]
+
 use console::{Style, measure_text_width};
 
 use super::words::{self, counted, percent, rate, thousands};

@@ -98,6 +98,11 @@ pub(super) fn counted(count: u64, what: &str) -> String {
     format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
+/// `1 breach`, `2 breaches`.
+pub(super) fn breaches(count: u64) -> String {
+    format!("{} breach{}", thousands(count), if count == 1 { "" } else { "es" })
+}
+
 /// A rate, per second: three digits if it is small.
 pub(super) fn rate(per_second: f64) -> String {
     if per_second >= 100.0 {

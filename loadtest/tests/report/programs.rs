@@ -57,7 +57,8 @@ fn junit_has_a_case_for_each_check_and_threshold() {
 fn junit_of_a_run_that_is_not_whole_has_an_error() {
     let text = written(Kind::Junit, &Sample::empty());
     let report = roxmltree::Document::parse(&text).unwrap();
-    let run = report.descendants().find(|node| node.attribute("name") == Some("run")).unwrap();
+    let named_run = |node: &roxmltree::Node| node.has_tag_name("testcase") && node.attribute("name") == Some("run");
+    let run = report.descendants().find(named_run).unwrap();
     assert!(run.children().any(|node| node.has_tag_name("error")));
     assert_eq!(report.descendants().filter(|node| node.has_tag_name("failure")).count(), 0);
 }
@@ -115,8 +116,16 @@ fn nothing_in_a_history_breaks_a_report() {
     }
     let html = written(Kind::Html, &nasty);
     assert_eq!(html.matches("<script").count(), 1);
+    let twice = html.split('<').find(|tag| tag.split('>').next().is_some_and(|tag| tag.matches(" class=").count() > 1));
+    assert_eq!(twice, None, "a browser takes the first class attribute of a tag only");
     let terminal = terminal(&nasty.run());
     assert!(!terminal.contains(|letter: char| letter.is_control() && letter != '\n'), "{terminal:?}");
+}
+
+#[test]
+fn units_over_the_stock_are_drawn_as_such() {
+    let over = |sample: &Sample| written(Kind::Html, sample).matches("class=\"over\" d=\"M").count();
+    assert_eq!((over(&Sample::held()), over(&Sample::broken())), (0, 1));
 }
 
 #[test]

@@ -84,10 +84,10 @@ impl Sample {
     /// Cut off, with text that nobody should trust.
     pub(crate) fn nasty() -> Self {
         let mut history = history(false);
-        history.header.run = NASTY.to_owned();
-        history.header.command = NASTY.to_owned();
+        NASTY.clone_into(&mut history.header.run);
+        NASTY.clone_into(&mut history.header.command);
         history.header.target = TargetKind::Host;
-        history.header.url = NASTY.to_owned();
+        NASTY.clone_into(&mut history.header.url);
         history.header.database = Some(NASTY.to_owned());
         history.marks.push(Mark::Fault {
             what: NASTY.to_owned(),
@@ -99,7 +99,7 @@ impl Sample {
         verdict.interrupted = true;
         verdict.troubles = vec![NASTY.to_owned()];
         for checked in &mut verdict.checks {
-            checked.detail = NASTY.to_owned();
+            NASTY.clone_into(&mut checked.detail);
             if checked.standing == Standing::Broken {
                 let breach = Breach { what: NASTY.to_owned(), product: None, at: Moment(0), records: vec![0] };
                 (checked.breaches, checked.breaches_in_all) = (vec![breach], 1);
@@ -245,10 +245,11 @@ impl Sale {
                 self.ask(scenario, at, operation, Outcome::Unknown { why: Why::Cut, status: None });
             } else if sold + 4 < stock {
                 let (hold, at) = self.hold(scenario, at, product, 2);
+                // As if nothing came back: a sale that never has more out than its stock.
+                sold += 2;
                 if self.below(4) == 0 {
                     continue;
                 }
-                sold += 2;
                 let order = OrderView { order: hold, hold, quantity: 2, status: OrderStatus::PendingPayment };
                 let operation = Operation::PlaceOrder { hold, key: Key(1_000_000 + hold) };
                 let thought = at + self.below(400_000);

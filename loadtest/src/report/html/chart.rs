@@ -2,8 +2,15 @@
 //!
 //! Colours are classes of the style sheet. What does not belong here: what is plotted.
 
+#![expect(
+    clippy::format_push_string,
+    reason = "a report is written once, and reads better so than with results to ignore"
+)]
+
 use maud::{Markup, html};
 use serde_json::json;
+
+use crate::report::words;
 
 /// The width of a drawing in its own units; it is stretched to its place.
 const WIDTH: f64 = 1000.0;
@@ -123,16 +130,17 @@ impl Plot {
         };
         html! {
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" role="img" aria-label=(self.description) {
-                @for (from, to, what) in &self.bands {
-                    @let (x, width) = span(*from, *to);
-                    rect.fault x=(format!("{x:.2}")) y="0" width=(format!("{width:.2}")) height=(HEIGHT) { title { (what) } }
-                }
                 @for (value, _) in &self.ticks {
                     line.grid x1="0" x2=(WIDTH) y1=(format!("{:.2}", self.y(*value))) y2=(format!("{:.2}", self.y(*value))) {}
                 }
                 // The stack is drawn from its top down, so that what is below lies over it.
                 @for series in self.series.iter().rev().filter(|series| series.shape == Shape::Area) {
                     path class=(format!("area {}", series.class)) d=(self.area(&series.values)) {}
+                }
+                @if let Some(limit) = self.limit { path.over d=(self.over(limit)) {} }
+                @for (from, to, what) in &self.bands {
+                    @let (x, width) = span(*from, *to);
+                    rect.fault x=(format!("{x:.2}")) y="0" width=(format!("{width:.2}")) height=(HEIGHT) { title { (what) } }
                 }
                 @for series in self.series.iter().filter(|series| series.shape == Shape::Line) {
                     path class=(format!("line {}", series.class)) d=(self.line(&series.values)) {}
@@ -176,6 +184,20 @@ impl Plot {
             path.push_str(&format!("V{:.2}H{end:.2}", self.y(value.unwrap_or(0.0))));
         }
         path.push_str(&format!("V{HEIGHT}Z"));
+        path
+    }
+
+    /// What of the last series that is not up to the limit by its nature is over it.
+    fn over(&self, limit: f64) -> String {
+        let mut path = String::new();
+        let Some(series) = self.series.iter().rfind(|series| series.class != "free") else { return path };
+        for (step, value) in series.values.iter().enumerate() {
+            let Some(value) = value.filter(|value| *value > limit) else { continue };
+            #[expect(clippy::cast_precision_loss, reason = "there are some hundreds of steps")]
+            let begin = step as f64;
+            let (left, right) = (self.x(begin), self.x(begin + 1.0));
+            path.push_str(&format!("M{left:.2} {:.2}V{:.2}H{right:.2}V{0:.2}Z", self.y(limit), self.y(value)));
+        }
         path
     }
 
@@ -225,7 +247,7 @@ pub(super) fn round_step(least: f64) -> f64 {
 pub(super) fn linear(most: f64) -> (Scale, Vec<(f64, String)>) {
     let top = most.max(1.0) * 1.08;
     let step = round_step(top / 4.0).max(if most <= 4.0 { 1.0 } else { 0.0 });
-    let ticks = (0_u32..)
+    let ticks = (0_u32..=20)
         .map(|tick| f64::from(tick) * step)
         .take_while(|value| *value <= top)
         .map(|value| (value, short(value)))
@@ -233,11 +255,12 @@ pub(super) fn linear(most: f64) -> (Scale, Vec<(f64, String)>) {
     (Scale::Linear { top }, ticks)
 }
 
-/// `1,500`, `12k`, `3M`.
+/// `0.5`, `1,500`, `12k`, `3M`.
 fn short(value: f64) -> String {
     match value {
         value if value >= 1e6 => format!("{}M", value / 1e6),
         value if value >= 1e4 => format!("{}k", value / 1e3),
+        value if value >= 1e3 => words::rate(value),
         value => format!("{value}"),
     }
 }

@@ -74,10 +74,10 @@ fn check(checked: &Checked) -> Markup {
     let figure = |count: u64| if applies { thousands(count) } else { "–".to_owned() };
     html! {
         tr id=(checked.check.name()) {
-            td.standing class=(class(checked.standing)) {
+            td.standing.(class(checked.standing)) {
                 span.sign aria-hidden="true" { (sign(checked.standing)) } (words::standing(checked.standing))
             }
-            td { (promise(checked.check)) }
+            td.promise { (promise(checked.check)) }
             td.number { (figure(checked.judged)) }
             td.number { (figure(checked.floor)) }
             td.note {
@@ -109,7 +109,7 @@ pub(super) fn thresholds(run: &Run) -> Markup {
                         tbody {
                             @for judged in run.thresholds {
                                 tr {
-                                    td.standing class=(class(look(judged.reached))) {
+                                    td.standing.(class(look(judged.reached))) {
                                         span.sign aria-hidden="true" { (sign(look(judged.reached))) } (words::reached(judged.reached))
                                     }
                                     td { code { (judged.threshold) } }
@@ -141,11 +141,11 @@ pub(super) fn endpoints(run: &Run) -> Markup {
                     }
                     tbody {
                         @for endpoint in measures.endpoints.iter().chain((measures.endpoints.len() > 1).then_some(&measures.total)) {
-                            tr class=[(endpoint.name == "all").then_some("total")] {
+                            tr.total[endpoint.name == "all"] {
                                 td { code { (endpoint.name) } }
                                 td.number { (thousands(endpoint.requests)) }
                                 td.number { (rate(endpoint.rate())) }
-                                td.number class=[(endpoint.errors > 0).then_some("bad")] { (thousands(endpoint.errors)) }
+                                td.number.bad[endpoint.errors > 0] { (thousands(endpoint.errors)) }
                                 @for figure in words::percentiles(endpoint.latency.percentiles()) { td.number { (figure) } }
                             }
                         }
@@ -160,7 +160,7 @@ pub(super) fn endpoints(run: &Run) -> Markup {
                         tbody {
                             @for row in endpoint.answers.rows() {
                                 tr {
-                                    td class=[row.error.then_some("bad")] { (row.label()) }
+                                    td.bad[row.error] { (row.label()) }
                                     td.number { (thousands(row.count)) }
                                     td.number.note { (percent(as_float(row.count) / as_float(endpoint.requests))) }
                                 }
@@ -193,7 +193,7 @@ pub(super) fn scenarios(run: &Run) -> Markup {
                                 td.number { (thousands(scenario.requests)) }
                                 td.number { (thousands(scenario.errors)) }
                                 td.note { @if let Some(stock) = stock { (words::most_out(stock)) } }
-                                td class=[(!scenario.finished).then_some("unknown")] {
+                                td.unknown[!scenario.finished] {
                                     @match (&scenario.trouble, scenario.finished) {
                                         (Some(trouble), _) => (trouble),
                                         (None, true) => "finished",
