@@ -43,10 +43,8 @@ impl Open {
             match (&record.operation, &record.outcome) {
                 (_, Outcome::Held { hold, .. }) => drop(open.holds.insert(*hold)),
                 (Operation::ReleaseHold { hold }, Outcome::Released) => drop(closed.holds.insert(*hold)),
-                (Operation::ReadHold { hold }, Outcome::Hold(view)) => {
-                    if view.status != HoldStatus::Active {
-                        closed.holds.insert(*hold);
-                    }
+                (Operation::ReadHold { hold }, Outcome::Hold(view)) if view.status != HoldStatus::Active => {
+                    closed.holds.insert(*hold);
                 }
                 (Operation::Webhook { order, news: News::Success | News::Failure, .. }, Outcome::Accepted) => {
                     closed.orders.insert(*order);
