@@ -38,21 +38,14 @@ impl Harness {
         plan.arguments.push("run".into());
         plan.arguments.extend(arguments.iter().map(Into::into));
         plan.arguments.extend(["--history".into(), folder.path().join("history.jsonl").into()]);
-        plan.arguments.extend(["--report".into(), format!("json={}", folder.path().join("report.json").display()).into()]);
+        plan.arguments
+            .extend(["--report".into(), format!("json={}", folder.path().join("report.json").display()).into()]);
         Self { plan, folder }
     }
 
     /// A quick run against a private server on this database.
     pub(crate) fn quick(database_url: &str, seed: u64) -> Self {
-        Self::run(&[
-            "--quick",
-            "--server-bin",
-            SERVER,
-            "--database-url",
-            database_url,
-            "--seed",
-            &seed.to_string(),
-        ])
+        Self::run(&["--quick", "--server-bin", SERVER, "--database-url", database_url, "--seed", &seed.to_string()])
     }
 
     /// With a variable in its environment.
@@ -107,7 +100,9 @@ impl Run {
     /// All that it wrote, on streams and into files.
     pub(crate) fn everything(&self) -> String {
         let read = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
-        [&self.finished.out, &self.finished.err, &read("history.jsonl"), &read("report.json")].map(String::as_str).concat()
+        [&self.finished.out, &self.finished.err, &read("history.jsonl"), &read("report.json")]
+            .map(String::as_str)
+            .concat()
     }
 }
 
