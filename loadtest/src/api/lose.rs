@@ -41,10 +41,12 @@ impl Caller {
                 Lose::InAnswer => {}
                 Lose::HalfClosed => stream.shutdown().await?,
             }
-            stream.read_u8().await.map(|_| Why::Cut)
+            stream.read_u8().await.map(|_| Why::Lost)
         };
         let why = match tokio::time::timeout(limit, lost).await {
             Ok(Ok(why)) => why,
+            // Whoever sends no more may be hung up on: that is the client's own doing, too.
+            Ok(Err(_)) if lose == Lose::HalfClosed => Why::Lost,
             Ok(Err(_)) => Why::Cut,
             Err(_) => Why::TimedOut,
         };
