@@ -85,7 +85,7 @@ async fn an_interrupted_run_cleans_up_too(setup: Setup) {
 async fn a_product_that_others_buy_is_judged_only_by_what_stays_sound(setup: Setup) {
     let sale = staging(setup).await;
     let product = sale.product(100_000).await.to_string();
-    let run = against(&sale, &["--product", &product, "--scenario", "rush,duplicates,expiry"]).finish().await;
+    let run = against(&sale, &["--product", &product, "--scenario", "rush,duplicates,expiry,retries"]).finish().await;
     run.assert_code(0);
     for check in ["replays", "one_order_per_hold", "final_states", "deadlines", "nothing_lost", "counters"] {
         assert_eq!(run.standing(check), "held", "{check}");

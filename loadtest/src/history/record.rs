@@ -296,9 +296,10 @@ impl Outcome {
     }
 
     /// Whether it counts as an error for thresholds: 5xx, cut connections, time-outs and answers that are
-    /// not documented, never a documented refusal.
+    /// not documented, never a documented refusal, nor an answer that the client itself threw away.
     pub const fn is_error(&self) -> bool {
         match self {
+            Self::Unknown { why: Why::Lost, .. } => false,
             Self::Unknown { .. } => true,
             Self::Refused { status, .. } => *status >= 500,
             _ => false,

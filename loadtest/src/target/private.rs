@@ -210,7 +210,9 @@ fn kind_of(url: &str) -> &'static str {
 /// If there is none, or cargo cannot build it.
 pub async fn find_server(named: Option<&Path>, say: impl FnOnce(&str)) -> Result<PathBuf, TargetError> {
     if let Some(named) = named {
-        return if named.is_file() { Ok(named.to_owned()) } else { Err(TargetError::NoServer(named.to_owned())) };
+        // The server runs in a folder of its own, so the name must not depend on ours.
+        let whole = std::path::absolute(named).ok().filter(|path| path.is_file());
+        return whole.ok_or_else(|| TargetError::NoServer(named.to_owned()));
     }
     let harness = std::env::current_exe().ok();
     if let Some(beside) = harness.as_deref().and_then(Path::parent).map(|folder| folder.join(SERVER))
