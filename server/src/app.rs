@@ -3,9 +3,10 @@
 //! What belongs here: which part is handed which, and what happens when. What does not: what any part
 //! does. Keeps I7 at the end of a server's life: it stops answering before it stops committing.
 //!
-//! Start: listen (health checks are answered from here on), open the database, look at its schema and
-//! its durability, start the engine, let requests in, start the reconciler. Stop, at SIGTERM or SIGINT:
-//! stop accepting and finish requests (`http`), the engine, the reconciler, the connections.
+//! Start: listen (health checks are answered from here on), open the database, look at its schema,
+//! start the engine, let requests in, start the reconciler, which looks at the database's durability, too. Stop, at SIGTERM or SIGINT:
+//! stop accepting and finish requests (`http`), the reconciler, the engine, the connections, and, last, the
+//! traces that were not sent yet.
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sale::{Money, ProductId, Terms};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +25,7 @@ use crate::config::{Config, DatabaseConfig, DatabaseUrl};
 use crate::engine::{self, Engine};
 use crate::http;
 use crate::store::{self, Fault, NewProduct, OpenOptions, Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, StoreMetrics, Traces};
 
 /// The first and the longest pause between two attempts to reach the database.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -80,19 +82,20 @@ pub enum StartError {
 /// # Errors
 /// If it cannot listen, or the database is there but not one that it can work with. A database that is
 /// not there yet is waited for.
-pub async fn serve(config: Config) -> Result<(), StartError> {
+pub async fn serve(config: Config, traces: Traces) -> Result<(), StartError> {
     let began = Instant::now();
     let stop = CancellationToken::new();
     stop_at_signals(stop.clone())?;
     announce_settings(&config);
 
     let metrics = Metrics::new();
-    let server = listen(&config, &metrics)?;
+    traces.connect(Handle::current(), metrics.traces.clone());
+    let server = listen(&config, &metrics, &traces)?;
     let handle = server.handle();
     let serving = tokio::spawn(server.serve(stop.clone().cancelled_owned()));
 
     let opened = tokio::select! {
-        opened = open_database(&config.database) => Some(opened),
+        opened = open_database(&config.database, &metrics) => Some(opened),
         () = stop.cancelled() => None,
     };
     let running = match opened {
@@ -102,10 +105,11 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
                 batch_max: config.batch_max,
                 product_cache: config.product_cache,
                 tends_deadlines: true,
+                traces: traces.clone(),
             };
             let engine = Engine::start(Arc::clone(&store), settings, metrics.engine.clone());
             handle.open(engine.clone());
-            let reconciler = Reconciler::start(Arc::clone(&store), config.reconcile_interval, &metrics);
+            let reconciler = Reconciler::start(Arc::clone(&store), config.reconcile_interval, &metrics, traces.clone());
             tracing::info!(start_ms = millis(began.elapsed()), "ready");
             Some((store, engine, reconciler))
         }
@@ -126,6 +130,7 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
         }
         store.close().await;
     }
+    traces.finish().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -135,7 +140,12 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
 /// # Errors
 /// If the URL is not one of a database. Whether the database is there shows with the first use.
 pub async fn open_store(url: &DatabaseUrl) -> Result<Arc<dyn Store>, StartError> {
-    store::open(url.expose(), &OpenOptions::default()).await.map_err(|error| no_url(url, &error))
+    open_counted(url, StoreMetrics::default()).await
+}
+
+async fn open_counted(url: &DatabaseUrl, metrics: StoreMetrics) -> Result<Arc<dyn Store>, StartError> {
+    let options = OpenOptions { metrics, ..OpenOptions::default() };
+    store::open(url.expose(), &options).await.map_err(|error| no_url(url, &error))
 }
 
 /// Checks that there is a file if `url` is of SQLite: opening it would make an empty sale.
@@ -161,7 +171,13 @@ fn no_url(url: &DatabaseUrl, error: &StoreError) -> StartError {
 /// that only concern them do not matter.
 pub fn start_engine(store: Arc<dyn Store>) -> Engine {
     let terms = Terms { hold_ttl_seconds: 1, payment_window_seconds: 1, max_qty_per_hold: 1 };
-    let settings = engine::Settings { terms, batch_max: 1, product_cache: Duration::ZERO, tends_deadlines: false };
+    let settings = engine::Settings {
+        terms,
+        batch_max: 1,
+        product_cache: Duration::ZERO,
+        tends_deadlines: false,
+        traces: Traces::default(),
+    };
     Engine::start(store, settings, Metrics::new().engine)
 }
 
@@ -183,7 +199,7 @@ fn announce_settings(config: &Config) {
     }
 }
 
-fn listen(config: &Config, metrics: &Metrics) -> Result<http::Server, StartError> {
+fn listen(config: &Config, metrics: &Metrics, traces: &Traces) -> Result<http::Server, StartError> {
     let shell = http::Config {
         request_timeout: config.request_timeout,
         drain_delay: config.drain_delay,
@@ -193,6 +209,7 @@ fn listen(config: &Config, metrics: &Metrics) -> Result<http::Server, StartError
         api_tokens: config.api_tokens.clone(),
         terms: config.terms,
         metrics: metrics.clone(),
+        traces: traces.clone(),
     };
     let server = http::Server::bind(config.listen_addr, config.ops_addr, shell).map_err(|source| {
         let (address, setting) = match config.ops_addr {
@@ -217,13 +234,13 @@ fn announce(what: &'static str, address: SocketAddr) {
 }
 
 /// Opens the database, waits until it is there, and makes it ready.
-async fn open_database(config: &DatabaseConfig) -> Result<Arc<dyn Store>, StartError> {
+async fn open_database(config: &DatabaseConfig, metrics: &Metrics) -> Result<Arc<dyn Store>, StartError> {
     // Before it is opened, since that makes the file.
     let wants_demo = config.is_default && sqlite_path(&config.url)?.is_some_and(|path| is_new(&path));
     if !config.migrate_on_start {
         check_file(&config.url)?;
     }
-    let store = open_store(&config.url).await?;
+    let store = open_counted(&config.url, metrics.store.clone()).await?;
     let mut pause = FIRST_PAUSE;
     loop {
         let error = match prepare(store.as_ref(), config.migrate_on_start, wants_demo).await {
@@ -259,9 +276,6 @@ async fn prepare(store: &dyn Store, migrate: bool, wants_demo: bool) -> Result<(
         store.migrate().await?;
     } else {
         store.check_schema().await?;
-    }
-    for problem in store.durability().await? {
-        tracing::warn!(problem, "the database may lose what was acknowledged if its machine fails");
     }
     if wants_demo && store.list_products(ProductId(0), 1, true).await?.is_empty() {
         let id = store.create_product(&demo_product()).await?;

@@ -12,17 +12,21 @@ use sale::{Breach, Invariant, ProductId};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::engine::INCONSISTENT;
 use crate::store::{Fault, Quarantine, ReconcileMark, Store, StoreError};
-use crate::telemetry::labels::Round;
-use crate::telemetry::{EngineMetrics, Metrics, ReconcilerMetrics};
+use crate::telemetry::labels::{Round, SuspensionReason};
+use crate::telemetry::{EngineMetrics, Metrics, ReconcilerMetrics, Traces};
 
 /// How long the check of all that changed may take.
 const CHECK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long the look at one suspect may take.
 const QUARANTINE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the look at anything else may take.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running reconciler.
 pub struct Reconciler {
@@ -32,8 +36,8 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// Starts the first round now and one each `interval`.
-    pub fn start(store: Arc<dyn Store>, interval: Duration, metrics: &Metrics) -> Self {
-        let mut rounds = Rounds::new(store, metrics);
+    pub fn start(store: Arc<dyn Store>, interval: Duration, metrics: &Metrics, traces: Traces) -> Self {
+        let mut rounds = Rounds::new(store, metrics, traces);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -73,25 +77,32 @@ struct Rounds {
     suspects: BTreeSet<ProductId>,
     /// What was found and counted: a broken product whose orders go on is found again and again.
     found: BTreeSet<(ProductId, Invariant)>,
+    /// Settings of the database that were told of.
+    durability_problems: Vec<String>,
     engine: EngineMetrics,
     metrics: ReconcilerMetrics,
+    traces: Traces,
 }
 
 impl Rounds {
-    fn new(store: Arc<dyn Store>, metrics: &Metrics) -> Self {
+    fn new(store: Arc<dyn Store>, metrics: &Metrics, traces: Traces) -> Self {
         Self {
             store,
             mark: ReconcileMark::default(),
             suspects: BTreeSet::new(),
             found: BTreeSet::new(),
+            durability_problems: Vec::new(),
             engine: metrics.engine.clone(),
             metrics: metrics.reconciler.clone(),
+            traces,
         }
     }
 
     async fn run(&mut self) {
         let began = Instant::now();
-        let round = match self.look().await {
+        let looked = self.look().await;
+        self.look_around().await;
+        let round = match looked {
             Ok(breaches) => {
                 self.metrics.succeeded_now();
                 if breaches == 0 { Round::Clean } else { Round::Breach }
@@ -110,30 +121,58 @@ impl Rounds {
     /// stays one and fails the round, but the others are looked at.
     async fn look(&mut self) -> Result<usize, StoreError> {
         let suspects = in_time(CHECK_TIMEOUT, self.store.suspects(&mut self.mark)).await?;
-        let suspended_products = i64::try_from(self.mark.suspended).unwrap_or(i64::MAX);
-        self.metrics.suspended_products.set(suspended_products);
+        let suspended = &self.metrics.suspended_products;
+        suspended.of(SuspensionReason::Inconsistent).set(count(self.mark.inconsistent));
+        suspended.of(SuspensionReason::Operator).set(count(self.mark.suspended.saturating_sub(self.mark.inconsistent)));
         self.suspects.extend(suspects.into_iter().map(|breach| breach.product_id));
         let mut confirmed = 0;
         let mut failed = None;
         for product_id in self.suspects.clone() {
-            let looked = in_time(QUARANTINE_TIMEOUT, self.store.quarantine(product_id, INCONSISTENT)).await;
-            let Quarantine { breaches, suspended } = match looked {
-                Ok(quarantine) => quarantine,
-                Err(error) => {
-                    tracing::warn!(product_id = product_id.0, error = %error.source, "a suspect product could not be looked at");
-                    failed = Some(error);
-                    continue;
-                }
-            };
-            self.suspects.remove(&product_id);
-            let still = |invariant| breaches.iter().any(|breach| breach.invariant == invariant);
-            self.found.retain(|(id, invariant)| *id != product_id || still(*invariant));
-            for breach in &breaches {
-                self.report(breach, suspended);
+            let span = self.traces.suspect(product_id.0).unwrap_or_else(Span::none);
+            match self.look_at(product_id).instrument(span).await {
+                Ok(breaches) => confirmed += breaches,
+                Err(error) => failed = Some(error),
             }
-            confirmed += breaches.len();
         }
         failed.map_or(Ok(confirmed), Err)
+    }
+
+    /// Looks at a suspect under its lock, and returns how many breaches were confirmed.
+    async fn look_at(&mut self, product_id: ProductId) -> Result<usize, StoreError> {
+        let looked = in_time(QUARANTINE_TIMEOUT, self.store.quarantine(product_id, INCONSISTENT)).await;
+        let Quarantine { breaches, suspended } = looked.inspect_err(|error| {
+            tracing::warn!(product_id = product_id.0, error = %error.source, "a suspect product could not be looked at");
+        })?;
+        self.suspects.remove(&product_id);
+        if suspended {
+            self.engine.quarantines.inc();
+            self.metrics.suspended_products.of(SuspensionReason::Inconsistent).inc();
+        }
+        let still = |invariant| breaches.iter().any(|breach| breach.invariant == invariant);
+        self.found.retain(|(id, invariant)| *id != product_id || still(*invariant));
+        for breach in &breaches {
+            self.report(breach, suspended);
+        }
+        Ok(breaches.len())
+    }
+
+    /// What is no breach, but somebody's concern: payments to be paid back, and whether commits last.
+    async fn look_around(&mut self) {
+        match in_time(LOOK_TIMEOUT, self.store.refunds()).await {
+            Ok(refunds) => self.metrics.refunds_waiting.set(count(refunds.len() as u64)),
+            Err(error) => tracing::debug!(error = %error.source, "the refunds could not be counted"),
+        }
+        match in_time(LOOK_TIMEOUT, self.store.durability()).await {
+            Ok(problems) => {
+                self.metrics.durability_problems.set(count(problems.len() as u64));
+                // Known ones were told of before.
+                for problem in problems.iter().filter(|problem| !self.durability_problems.contains(problem)) {
+                    tracing::warn!(problem, "the database may lose what was acknowledged if its machine fails");
+                }
+                self.durability_problems = problems;
+            }
+            Err(error) => tracing::debug!(error = %error.source, "the database's durability could not be looked at"),
+        }
     }
 
     /// Tells of a breach, as an error if it is new, or if its product was on sale until now.
@@ -159,6 +198,10 @@ impl Rounds {
             );
         }
     }
+}
+
+fn count(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 /// Waits for an answer of the store, but not for ever: a connection can fall silent.
@@ -196,7 +239,7 @@ mod tests {
                 assert_eq!(store.create_product(&product).await.expect("made"), ProductId(id));
             }
             let metrics = Metrics::new();
-            let rounds = Rounds::new(Arc::clone(&store), &metrics);
+            let rounds = Rounds::new(Arc::clone(&store), &metrics, Traces::default());
             let by_hand = database.session().await.expect("the database answers");
             Self { store, metrics, rounds, by_hand, database }
         }
@@ -242,7 +285,8 @@ mod tests {
         // It is counted once, and as suspended from then on.
         bench.rounds.run().await;
         assert_eq!(bench.metrics.engine.inconsistencies.of(BrokenInvariant::ReservedIsHeld).get(), 1);
-        assert_eq!(bench.metrics.reconciler.suspended_products.get(), 1);
+        let suspended = |reason| bench.metrics.reconciler.suspended_products.of(reason).get();
+        assert_eq!((suspended(SuspensionReason::Inconsistent), suspended(SuspensionReason::Operator)), (1, 0));
     }
 
     async fn a_forced_product_stays_on_sale_until_it_breaks_something_else(kind: Kind) {
@@ -309,7 +353,7 @@ mod tests {
         let url = format!("sqlite:{}", folder.path().join("no-tables.db").display());
         let store = store::open(&url, &OpenOptions::default()).await.expect("a URL");
         let metrics = Metrics::new();
-        Rounds::new(Arc::clone(&store), &metrics).run().await;
+        Rounds::new(Arc::clone(&store), &metrics, Traces::default()).run().await;
         assert_eq!(metrics.reconciler.rounds.of(Round::Failed).get(), 1);
         assert!(metrics.reconciler.last_success.get().abs() < f64::EPSILON);
         store.close().await;

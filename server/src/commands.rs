@@ -17,9 +17,10 @@ use serde::Serialize;
 
 use crate::app::{self, StartError};
 use crate::config::{
-    Config, ConfigError, Given, ReaderFlags, SECRETS_HELP, ServerFlags, Sources, process_environment, read_log_settings,
+    Config, ConfigError, Given, ReaderFlags, SECRETS_HELP, ServerFlags, Sources, process_environment,
+    read_log_settings, read_trace_settings,
 };
-use crate::telemetry::logs;
+use crate::telemetry::{Traces, logs};
 
 /// A flash-sale service that cannot oversell.
 #[derive(Parser)]
@@ -135,8 +136,14 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve { settings } => {
             let sources = sources(settings.0);
-            logs::start(&read_log_settings(&sources, "info")?);
-            let served = serve(&sources);
+            let log_settings = read_log_settings(&sources, "info")?;
+            let (trace_settings, warnings) = read_trace_settings(&sources);
+            let traces = Traces::start(trace_settings.as_ref()).map_err(|error| Failure::Usage(error.to_string()))?;
+            logs::start(&log_settings, &traces);
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            let served = serve(&sources, traces);
             if let Err(failure) = &served {
                 // Whoever collects the log must find there why a server is not.
                 tracing::error!(reason = failure.text(), "the server did not start");
@@ -157,9 +164,9 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-fn serve(sources: &Sources<'_>) -> Result<(), Failure> {
+fn serve(sources: &Sources<'_>, traces: Traces) -> Result<(), Failure> {
     let config = Config::read(sources)?;
-    Ok(wait(app::serve(config))??)
+    Ok(wait(app::serve(config, traces))??)
 }
 
 fn sources(given: Given) -> Sources<'static> {
@@ -169,7 +176,7 @@ fn sources(given: Given) -> Sources<'static> {
 /// The settings of a command that is not the server; it logs what degraded, and says the rest itself.
 fn quiet_sources(given: Given) -> Result<Sources<'static>, Failure> {
     let sources = sources(given);
-    logs::start(&read_log_settings(&sources, "warn")?);
+    logs::start(&read_log_settings(&sources, "warn")?, &Traces::default());
     Ok(sources)
 }
 

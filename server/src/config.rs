@@ -16,6 +16,7 @@ use sale::Terms;
 use crate::http::{Tokens, WebhookSecrets};
 use crate::store;
 use crate::telemetry::logs::{LogFormat, LogSettings};
+use crate::telemetry::traces::{self, TraceSettings};
 
 pub use secret::{DatabaseUrl, Secret};
 pub use settings::{Given, Kind, Reader, ReaderFlags, SECRETS_HELP, SETTINGS, ServerFlags, Setting, WriterFlags};
@@ -155,6 +156,11 @@ pub fn read_log_settings(sources: &Sources<'_>, default_filter: &str) -> Result<
         let _: Option<()> = reading.wrong("RUST_LOG", &filter, format!("a filter such as info: {error}"));
     }
     reading.finish(LogSettings { format, filter })
+}
+
+/// Reads the standard settings of traces; `None`: they are off. With it comes what makes no sense.
+pub fn read_trace_settings(sources: &Sources<'_>) -> (Option<TraceSettings>, Vec<String>) {
+    traces::read_settings(&|name| sources.variable(name).ok().flatten())
 }
 
 /// Reads settings one after the other and remembers what was wrong. A wrong value reads as nothing;

@@ -197,7 +197,7 @@ async fn the_reconciler_suspends_what_is_broken(setup: Setup) {
     eventually("it is counted", async || {
         let metrics = sale.client.get("/metrics").await.or_fail().text();
         let is_there = |line: &str| metrics.lines().any(|it| it == line);
-        let counted = is_there("holdfast_suspended_products 1")
+        let counted = is_there(r#"holdfast_suspended_products{reason="inconsistent"} 1"#)
             && is_there(r#"holdfast_inconsistencies_total{invariant="I2"} 1"#)
             && is_there(r#"holdfast_inconsistencies_total{invariant="I1"} 0"#);
         if counted { Ok(()) } else { Err(metrics) }

@@ -23,10 +23,19 @@ async fn a_server_is_alive_and_ready(setup: Setup) {
     sale.done(&hold(product, 1), 201).await;
     let metrics = sale.done(&Request::get("/metrics"), 200).await;
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
-    let line = r#"holdfast_http_requests_total{method="POST",route="/api/holds",status="201"} 1"#;
-    assert!(metrics.text().lines().any(|it| it == line), "{}", metrics.text());
-    // Every route is there from the start.
-    assert!(metrics.text().contains(r#"route="/api/orders/{id}""#));
+    let count = |method: &str, status: u16, route: &str| {
+        let labels = format!(
+            "{{http_request_method=\"{method}\",http_response_status_code=\"{status}\",http_route=\"{route}\"}}"
+        );
+        let name = format!("http_server_request_duration_seconds_count{labels} ");
+        metrics.text().lines().find_map(|line| line.strip_prefix(&name)?.parse::<u64>().ok())
+    };
+    assert_eq!(count("POST", 201, "/api/holds"), Some(1), "{}", metrics.text());
+    // Every answer that a route may have is there from the start.
+    assert_eq!(count("POST", 409, "/api/holds"), Some(0), "{}", metrics.text());
+    assert_eq!(count("GET", 404, "/api/orders/{id}"), Some(0), "{}", metrics.text());
+    // Nobody needs a token here.
+    assert_eq!(count("POST", 401, "/api/holds"), None, "{}", metrics.text());
 }
 
 async fn operations_have_a_listener_of_their_own(setup: Setup) {
@@ -49,10 +58,10 @@ async fn a_drain_finishes_what_is_in_flight(setup: Setup) {
     let mut raw = Raw::connect(sale.server.address()).await;
     let head = post_head("/api/holds", body.len()).replace("connection: close\r\n", "");
     raw.write(head.as_bytes()).await;
-    // Besides the request that asks.
     eventually("a request is in flight", async || {
         let metrics = ops.get("/metrics").await.or_fail().text();
-        if metrics.lines().any(|line| line == "holdfast_http_requests_in_flight 2") { Ok(()) } else { Err(metrics) }
+        let line = r#"http_server_active_requests{http_request_method="POST"} 1"#;
+        if metrics.lines().any(|it| it == line) { Ok(()) } else { Err(metrics) }
     })
     .await;
     sale.server.begin_to_terminate().or_fail();

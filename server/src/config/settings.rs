@@ -178,6 +178,10 @@ Secrets (environment only, never flags; each may come from a file instead, as NA
   API_TOKENS      bearer tokens for the storefront API, of the same form, separated by spaces.
                   Unset: it is open to whoever can reach it.
 
+Traces are sent by OTLP (HTTP) where OTEL_EXPORTER_OTLP_ENDPOINT is set. The other OTEL_ variables mean what
+their specification says; OTEL_TRACES_SAMPLER=parentbased_traceidratio and OTEL_TRACES_SAMPLER_ARG=0.01 trace
+one request in a hundred.
+
 Every setting is an environment variable; a flag comes before it. An empty value counts as unset.";
 
 /// The setting of this name.

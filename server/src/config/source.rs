@@ -96,7 +96,11 @@ impl<'a> Sources<'a> {
         self.flags.get(name).filter(|value| !value.is_empty()).cloned()
     }
 
-    fn variable(&self, name: &str) -> Result<Option<String>, SettingError> {
+    /// A variable that is no setting of our own, but of a standard.
+    ///
+    /// # Errors
+    /// If it is not UTF-8.
+    pub fn variable(&self, name: &str) -> Result<Option<String>, SettingError> {
         match (self.environment)(name) {
             None => Ok(None),
             Some(value) if value.is_empty() => Ok(None),

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sale::{Breach, Command, Decision, HoldId, Needs, OrderId, Outcome, ProductId};
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use super::calls::{ANSWER_TIMEOUT, NoAnswer, answer_of, back_off, panic_message}
 use super::ticket::Ticket;
 use crate::store::{BatchId, Conflict, Fault, StoreError, Writer};
 use crate::telemetry::labels::{Phase, RetryReason};
+use crate::telemetry::traces::TransactionSpan;
 
 /// Why an attempt did not end with answers. Nothing of it was committed, but for `Unknown`.
 pub(super) enum Trouble {
@@ -82,11 +83,13 @@ pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     /// Its connection, while that is of use.
     pub(super) writer: Option<Box<dyn Writer>>,
+    /// What is recorded of its transaction, if anything is.
+    pub(super) trace: Option<TransactionSpan>,
 }
 
 impl Worker {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, writer: None }
+        Self { shared, writer: None, trace: None }
     }
 
     /// One transaction, from the locks to the answers.
@@ -98,7 +101,11 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let batch_id = Self::assign_ids(&shared, batch).await?;
         let needs = Needs::of(batch.tickets.iter().map(|ticket| (ticket.product_id, &ticket.command)));
+        if let Some(trace) = &self.trace {
+            trace.is_batch(batch_id.0, needs.products.len());
+        }
         let writer = self.connection().await?;
+        let began = SystemTime::now();
         let loaded = match answer_of(writer.load(&needs)).await {
             Ok(loaded) => loaded.map_err(Trouble::from_load)?,
             Err(NoAnswer::TimedOut) => return Err(Trouble::timed_out("locking and loading")),
@@ -110,9 +117,9 @@ impl Worker {
         let loaded_at = Instant::now();
         shared.health.answered();
         shared.queue.trust(needs.products.keys());
-        let phases = &shared.metrics.phases;
-        phases.of(Phase::LockWait).observe(loaded.lock_wait.as_secs_f64());
-        phases.of(Phase::Load).observe(loaded.load.as_secs_f64());
+        self.is_over(Phase::LockWait, began, loaded.lock_wait);
+        self.is_over(Phase::Load, began + loaded.lock_wait, loaded.load);
+        let deciding = SystemTime::now();
 
         // Who gave up while we waited for the lock is out; from here on callers have to wait.
         shared.claim(&mut batch.tickets);
@@ -145,14 +152,15 @@ impl Worker {
             self.answer(batch, decision, loaded_at);
             return Ok(());
         }
-        phases.of(Phase::Decide).observe(loaded_at.elapsed().as_secs_f64());
+        self.is_over(Phase::Decide, deciding, loaded_at.elapsed());
         shared.metrics.batch_size.observe(f64::from(u32::try_from(commands.len()).unwrap_or(u32::MAX)));
         let writer = self.connection().await?;
+        let writing = SystemTime::now();
         match answer_of(writer.commit(batch_id, &decision.changes)).await {
             Ok(Ok(written)) => {
                 shared.health.answered();
-                phases.of(Phase::Write).observe(written.write.as_secs_f64());
-                phases.of(Phase::Commit).observe(written.commit.as_secs_f64());
+                self.is_over(Phase::Write, writing, written.write);
+                self.is_over(Phase::Commit, writing + written.write, written.commit);
                 self.answer(batch, decision, loaded_at);
                 Ok(())
             }
@@ -172,6 +180,13 @@ impl Worker {
                 self.writer = None;
                 Err(Trouble::Unknown { decision, loaded_at })
             }
+        }
+    }
+
+    fn is_over(&self, phase: Phase, began: SystemTime, took: Duration) {
+        self.shared.metrics.phases.of(phase).observe(took.as_secs_f64());
+        if let Some(trace) = &self.trace {
+            trace.phase(phase, began, took);
         }
     }
 

@@ -9,11 +9,15 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::Histogram;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::health::Health;
 use crate::store::StoreError;
+use crate::telemetry::EngineMetrics;
+use crate::telemetry::labels::ReadKind;
 
 /// The most keys of one query.
 const KEYS_PER_ROUND: usize = 500;
@@ -28,6 +32,19 @@ type Found<V> = Result<Option<V>, ReadFailed>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ReadFailed;
 
+/// What is measured of one kind of read.
+#[derive(Clone, Debug)]
+pub(super) struct ReadFigures {
+    callers: Histogram,
+    duration: Histogram,
+}
+
+impl ReadFigures {
+    pub(super) fn new(metrics: &EngineMetrics, kind: ReadKind) -> Self {
+        Self { callers: metrics.read_callers.of(kind).clone(), duration: metrics.read_duration.of(kind).clone() }
+    }
+}
+
 /// One kind of read, coalesced.
 #[derive(Debug)]
 pub(super) struct Coalescer<K, V> {
@@ -39,15 +56,15 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + 'static,
 {
-    /// Serves reads with `load`, which answers for all keys of a round at once and leaves unknown ones
+    /// Serves reads of one kind with `load`, which answers for all keys of a round at once and leaves unknown ones
     /// out. Ends when the last handle is dropped.
-    pub(super) fn start<F, R>(health: Arc<Health>, load: F) -> Self
+    pub(super) fn start<F, R>(health: Arc<Health>, figures: ReadFigures, load: F) -> Self
     where
         F: Fn(Vec<K>) -> R + Send + Sync + 'static,
         R: Future<Output = Result<HashMap<K, V>, StoreError>> + Send + 'static,
     {
         let (requests, incoming) = mpsc::unbounded_channel();
-        tokio::spawn(serve(incoming, Arc::new(load), health));
+        tokio::spawn(serve(incoming, Arc::new(load), health, figures));
         Self { requests }
     }
 
@@ -66,6 +83,7 @@ async fn serve<K, V, F, R>(
     mut incoming: mpsc::UnboundedReceiver<(K, oneshot::Sender<Found<V>>)>,
     load: Arc<F>,
     health: Arc<Health>,
+    figures: ReadFigures,
 ) where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + 'static,
@@ -92,9 +110,13 @@ async fn serve<K, V, F, R>(
             continue;
         }
         while rounds.try_join_next().is_some() {}
-        let (load, health) = (Arc::clone(&load), Arc::clone(&health));
+        let callers: usize = waiting.values().map(Vec::len).sum();
+        figures.callers.observe(f64::from(u32::try_from(callers).unwrap_or(u32::MAX)));
+        let (load, health, duration) = (Arc::clone(&load), Arc::clone(&health), figures.duration.clone());
         rounds.spawn(async move {
+            let began = Instant::now();
             let found = tokio::time::timeout(ROUND_TIMEOUT, load(waiting.keys().cloned().collect())).await;
+            duration.observe(began.elapsed().as_secs_f64());
             let mut found = match found {
                 Ok(Ok(found)) => {
                     health.answered();

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sale::{Command, NextDue, Outcome, ProductId};
@@ -42,6 +43,35 @@ pub(super) struct DueAt {
     pub(super) at: Instant,
 }
 
+/// How late due work is. The timers tell it, and whoever looks at metrics reads it.
+#[derive(Debug)]
+pub(super) struct Lag {
+    started: Instant,
+    /// The oldest deadline that may have come and is not worked off, in microseconds after `started`.
+    oldest_micros: AtomicU64,
+}
+
+impl Lag {
+    pub(super) fn new() -> Self {
+        Self { started: Instant::now(), oldest_micros: AtomicU64::new(u64::MAX) }
+    }
+
+    fn tell(&self, oldest: Option<Instant>) {
+        let micros = oldest.map_or(u64::MAX, |at| micros(at.saturating_duration_since(self.started)));
+        self.oldest_micros.store(micros, Ordering::Relaxed);
+    }
+
+    /// For how long the oldest deadline that has come has waited; zero if none has come.
+    pub(super) fn now(&self) -> Duration {
+        let oldest = self.oldest_micros.load(Ordering::Relaxed);
+        Duration::from_micros(micros(self.started.elapsed()).saturating_sub(oldest))
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 #[derive(Default)]
 struct Timers {
     /// The earliest deadline of each product and kind.
@@ -49,6 +79,8 @@ struct Timers {
     by_time: BTreeSet<(Instant, ProductId, DueKind)>,
     /// Whose command is under way; a deadline that comes meanwhile waits for it.
     under_way: HashSet<(ProductId, DueKind)>,
+    /// Deadlines that have come and are not worked off, also those whose command failed.
+    late: HashMap<(ProductId, DueKind), Instant>,
 }
 
 impl Timers {
@@ -71,14 +103,20 @@ impl Timers {
         }
         self.by_time.remove(&(at, product_id, kind));
         self.set.remove(&(product_id, kind));
+        self.late.entry((product_id, kind)).or_insert(at);
         Some((product_id, kind))
+    }
+
+    /// The oldest deadline that is not worked off; it may be yet to come.
+    fn oldest(&self) -> Option<Instant> {
+        self.late.values().copied().chain(self.by_time.first().map(|(at, ..)| *at)).min()
     }
 }
 
 /// Runs the timers until the engine stops.
 pub(super) async fn run(shared: Arc<Shared>, mut deadlines: mpsc::UnboundedReceiver<DueAt>) {
     let mut timers = Timers::default();
-    let (done, mut finished) = mpsc::unbounded_channel::<(ProductId, DueKind, Option<Instant>)>();
+    let (done, mut finished) = mpsc::unbounded_channel::<(ProductId, DueKind, Released)>();
     loop {
         while let Some((product_id, kind)) = timers.pop_due(Instant::now()) {
             if !timers.under_way.insert((product_id, kind)) {
@@ -87,21 +125,30 @@ pub(super) async fn run(shared: Arc<Shared>, mut deadlines: mpsc::UnboundedRecei
             }
             let (shared, done) = (Arc::clone(&shared), done.clone());
             tokio::spawn(async move {
-                let next = release_due(&shared, product_id, kind).await;
+                let released = release_due(&shared, product_id, kind).await;
                 // The receiver ends with the engine; then nobody waits for the next deadline.
-                let _ = done.send((product_id, kind, next));
+                let _ = done.send((product_id, kind, released));
             });
         }
+        shared.expiry_lag.tell(timers.oldest());
         let next = timers.by_time.first().map(|(at, ..)| *at);
         tokio::select! {
             due = deadlines.recv() => match due {
                 Some(due) => timers.set(due),
                 None => return,
             },
-            Some((product_id, kind, next)) = finished.recv() => {
+            Some((product_id, kind, released)) = finished.recv() => {
                 timers.under_way.remove(&(product_id, kind));
-                if let Some(at) = next {
-                    timers.set(DueAt { product_id, kind, at });
+                match released {
+                    // Not left to the sweep alone: another server may do it, and then the sweep has nothing to say.
+                    Released::Failed => timers.set(DueAt { product_id, kind, at: Instant::now() + SWEEP_EVERY }),
+                    Released::All => {
+                        timers.late.remove(&(product_id, kind));
+                    }
+                    Released::Until(at) => {
+                        timers.late.remove(&(product_id, kind));
+                        timers.set(DueAt { product_id, kind, at });
+                    }
                 }
             }
             () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
@@ -109,15 +156,25 @@ pub(super) async fn run(shared: Arc<Shared>, mut deadlines: mpsc::UnboundedRecei
     }
 }
 
+/// What became of due work.
+enum Released {
+    /// It was not done.
+    Failed,
+    /// Nothing is waiting.
+    All,
+    /// What was due is done; look again then.
+    Until(Instant),
+}
+
 /// Releases what is due of one product and says when to look again.
-async fn release_due(shared: &Arc<Shared>, product_id: ProductId, kind: DueKind) -> Option<Instant> {
+async fn release_due(shared: &Arc<Shared>, product_id: ProductId, kind: DueKind) -> Released {
     let command = match kind {
         DueKind::Holds => Command::ExpireHolds { product_id },
         DueKind::Orders => Command::CancelUnpaidOrders { product_id },
     };
     let outcome = match shared.queue_command(product_id, command, Class::Internal) {
         Ok(caller) => caller.wait(None).await,
-        Err(_) => return None,
+        Err(_) => return Released::Failed,
     };
     let next = match outcome {
         Waited::Answered(Ok(Outcome::HoldsExpired { holds, units, next })) => {
@@ -138,13 +195,14 @@ async fn release_due(shared: &Arc<Shared>, product_id: ProductId, kind: DueKind)
             next
         }
         Waited::Answered(Ok(_)) => NextDue::Never,
-        // The sweep comes back to it.
-        Waited::Answered(Err(_)) | Waited::Left(_) => return None,
+        Waited::Answered(Err(_)) | Waited::Left(_) => return Released::Failed,
     };
     match next {
-        NextDue::Now => Some(Instant::now()),
-        NextDue::At { deadline, now } => Some(Instant::now() + until(now.micros_until(deadline)).max(SHORTEST_WAIT)),
-        NextDue::Never => None,
+        NextDue::Now => Released::Until(Instant::now()),
+        NextDue::At { deadline, now } => {
+            Released::Until(Instant::now() + until(now.micros_until(deadline)).max(SHORTEST_WAIT))
+        }
+        NextDue::Never => Released::All,
     }
 }
 

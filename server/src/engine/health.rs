@@ -63,6 +63,11 @@ impl Health {
         self.silent() > CUT_OFF_AFTER
     }
 
+    /// Whether the last call was answered, and how long ago the database last answered.
+    pub(super) fn figures(&self) -> (bool, Duration) {
+        (!self.lost.load(Ordering::Relaxed), self.silent())
+    }
+
     fn silent(&self) -> Duration {
         let answered_at = Duration::from_millis(self.answered_at_ms.load(Ordering::Relaxed));
         self.started.elapsed().saturating_sub(answered_at)

@@ -35,11 +35,11 @@ use tokio::time::Instant;
 pub use self::answers::{Payment, Placed, Readiness, Rejection, ResumeError};
 use self::attempt::Worker;
 use self::coalesce::{Coalescer, ReadFailed};
-pub use self::shared::INCONSISTENT;
 use self::shared::Shared;
+pub use crate::store::INCONSISTENT;
 use crate::store::Store;
 pub use crate::store::{Description, NewProduct, ProductReading, Stock};
-use crate::telemetry::EngineMetrics;
+use crate::telemetry::{EngineMetrics, Traces};
 
 /// How many workers commit at once, where the database takes more than one writer.
 const WORKERS: usize = 4;
@@ -60,6 +60,8 @@ pub struct Settings {
     /// Whether it looks for holds and orders that are overdue. Servers do; an engine that only carries out
     /// one command leaves them to the servers.
     pub tends_deadlines: bool,
+    /// What records transactions.
+    pub traces: Traces,
 }
 
 /// The engine: cheap to clone, shared by all connections.
@@ -133,6 +135,16 @@ impl Engine {
     /// Whether the database answers.
     pub fn readiness(&self) -> Readiness {
         if self.shared.health.is_cut_off() { Readiness::CutOff } else { Readiness::Ready }
+    }
+
+    /// Sets the metrics that are true of a moment: to be called before they are shown.
+    pub fn measure(&self) {
+        let metrics = &self.shared.metrics;
+        self.shared.queue.show_age();
+        let (answers, silence) = self.shared.health.figures();
+        metrics.database_reachable.set(i64::from(answers));
+        metrics.database_silence.set(silence.as_secs_f64());
+        metrics.expiry_lag.set(self.shared.expiry_lag.now().as_secs_f64());
     }
 
     /// A product, on sale or suspended, or `None`. Its stock is of a moment after this call.

@@ -275,6 +275,20 @@ impl Queue {
         }
     }
 
+    /// Shows for how long the oldest commands have waited.
+    pub(super) fn show_age(&self) {
+        let state = self.lock();
+        state.waiting.show_oldest(|class| {
+            let lanes = state.lanes.values();
+            // In a lane they are in the order in which they came, but for some that were put back in front.
+            lanes
+                .filter_map(|lane| if class == Class::Hold { &lane.holds } else { &lane.money }.front())
+                .filter(|ticket| ticket.class == class && !ticket.is_gone())
+                .map(|ticket| ticket.queued_at)
+                .min()
+        });
+    }
+
     /// Takes no more commands; those that wait are still handed out.
     pub(super) fn close(&self) {
         self.lock().closed = true;
@@ -425,7 +439,7 @@ impl State {
             lane.in_flight = true;
             let Some(ticket) = lane.pop() else { return };
             if ticket.take() {
-                self.waiting.leave(ticket.class);
+                self.waiting.go(ticket.class, ticket.queued_at);
                 batch.push(ticket);
                 taken += 1;
             } else if let Some(key) = ticket.key_name() {

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use sale::{Hold, HoldId, Key, Order, OrderId, ProductId, Timestamp};
 
 use super::StockQuery;
-use super::coalesce::Coalescer;
+use super::coalesce::{Coalescer, ReadFigures};
 use super::shared::Shared;
 use crate::store::{Description, ProductReading, Stock};
+use crate::telemetry::labels::ReadKind;
+
+fn figures(shared: &Shared, kind: ReadKind) -> ReadFigures {
+    ReadFigures::new(&shared.metrics, kind)
+}
 
 pub(super) fn stocks(shared: &Arc<Shared>) -> Coalescer<StockQuery, (Stock, bool)> {
     let store = Arc::clone(&shared.store);
-    Coalescer::start(Arc::clone(&shared.health), move |queries: Vec<StockQuery>| {
+    Coalescer::start(Arc::clone(&shared.health), figures(shared, ReadKind::Stock), move |queries: Vec<StockQuery>| {
         let store = Arc::clone(&store);
         async move {
             let products: BTreeSet<ProductId> = queries.iter().map(|query| query.product_id).collect();
@@ -32,7 +37,7 @@ pub(super) fn stocks(shared: &Arc<Shared>) -> Coalescer<StockQuery, (Stock, bool
 
 pub(super) fn descriptions(shared: &Arc<Shared>) -> Coalescer<ProductId, Description> {
     let store = Arc::clone(&shared.store);
-    Coalescer::start(Arc::clone(&shared.health), move |ids: Vec<ProductId>| {
+    Coalescer::start(Arc::clone(&shared.health), figures(shared, ReadKind::Description), move |ids: Vec<ProductId>| {
         let store = Arc::clone(&store);
         async move { store.descriptions(&ids).await }
     })
@@ -40,7 +45,7 @@ pub(super) fn descriptions(shared: &Arc<Shared>) -> Coalescer<ProductId, Descrip
 
 pub(super) fn holds(shared: &Arc<Shared>) -> Coalescer<HoldId, (Hold, Timestamp)> {
     let store = Arc::clone(&shared.store);
-    Coalescer::start(Arc::clone(&shared.health), move |ids: Vec<HoldId>| {
+    Coalescer::start(Arc::clone(&shared.health), figures(shared, ReadKind::Hold), move |ids: Vec<HoldId>| {
         let store = Arc::clone(&store);
         async move { store.holds(&ids).await }
     })
@@ -48,7 +53,7 @@ pub(super) fn holds(shared: &Arc<Shared>) -> Coalescer<HoldId, (Hold, Timestamp)
 
 pub(super) fn orders(shared: &Arc<Shared>) -> Coalescer<OrderId, Order> {
     let store = Arc::clone(&shared.store);
-    Coalescer::start(Arc::clone(&shared.health), move |ids: Vec<OrderId>| {
+    Coalescer::start(Arc::clone(&shared.health), figures(shared, ReadKind::Order), move |ids: Vec<OrderId>| {
         let store = Arc::clone(&store);
         async move { store.orders(&ids).await }
     })
@@ -57,14 +62,18 @@ pub(super) fn orders(shared: &Arc<Shared>) -> Coalescer<OrderId, Order> {
 /// Pages of products on sale, by where they begin and how long they are.
 pub(super) fn lists(shared: &Arc<Shared>) -> Coalescer<(ProductId, u32), Vec<ProductReading>> {
     let store = Arc::clone(&shared.store);
-    Coalescer::start(Arc::clone(&shared.health), move |pages: Vec<(ProductId, u32)>| {
-        let store = Arc::clone(&store);
-        async move {
-            let mut found = HashMap::new();
-            for (after, limit) in pages {
-                found.insert((after, limit), store.list_products(after, limit, false).await?);
+    Coalescer::start(
+        Arc::clone(&shared.health),
+        figures(shared, ReadKind::ProductList),
+        move |pages: Vec<(ProductId, u32)>| {
+            let store = Arc::clone(&store);
+            async move {
+                let mut found = HashMap::new();
+                for (after, limit) in pages {
+                    found.insert((after, limit), store.list_products(after, limit, false).await?);
+                }
+                Ok(found)
             }
-            Ok(found)
-        }
-    })
+        },
+    )
 }

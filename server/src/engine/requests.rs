@@ -35,7 +35,7 @@ impl Engine {
                 Ok(Placed { replayed: true, .. }) => HoldOutcome::Replayed,
                 Err(Rejection::Refused(refusal)) => HoldOutcome::from(*refusal),
                 Err(Rejection::Inconsistent) => HoldOutcome::ProductSuspended,
-                Err(rejection) => self.not_served(rejection, HoldOutcome::NotServed),
+                Err(rejection) => self.not_served(rejection).into(),
             })
             .inc();
         placed
@@ -127,7 +127,7 @@ impl Engine {
                 Ok(Placed { replayed: false, .. }) => OrderOutcome::Placed,
                 Ok(Placed { replayed: true, .. }) => OrderOutcome::Replayed,
                 Err(Rejection::Refused(refusal)) => OrderOutcome::from(*refusal),
-                Err(rejection) => self.not_served(rejection, OrderOutcome::NotServed),
+                Err(rejection) => self.not_served(rejection).into(),
             })
             .inc();
         placed
@@ -179,7 +179,7 @@ impl Engine {
                 Ok(Payment { event, .. }) => event.effect.into(),
                 Err(Rejection::Refused(Refusal::PaymentKeyConflict)) => PaymentOutcome::KeyConflict,
                 Err(Rejection::Refused(_)) => PaymentOutcome::OrderUnknown,
-                Err(rejection) => self.not_served(rejection, PaymentOutcome::NotServed),
+                Err(rejection) => self.not_served(rejection).into(),
             })
             .inc();
         if let Ok(Payment { event: PaymentEvent { effect: PaymentEffect::RefundRequired, .. }, repeated: false }) =
@@ -252,8 +252,8 @@ impl Engine {
         }
     }
 
-    /// Counts why a request was not served, and gives back `label`, the outcome it counts as.
-    fn not_served<L>(&self, rejection: &Rejection, label: L) -> L {
+    /// Counts why a request was not served, and returns that.
+    fn not_served(&self, rejection: &Rejection) -> TurnedAway {
         let reason = match rejection {
             Rejection::Overloaded => TurnedAway::QueueFull,
             Rejection::TimedOut => TurnedAway::Deadline,
@@ -263,7 +263,7 @@ impl Engine {
             Rejection::Internal | Rejection::Inconsistent | Rejection::Refused(_) => TurnedAway::Internal,
         };
         self.shared.metrics.turned_away.of(reason).inc();
-        label
+        reason
     }
 }
 

@@ -13,25 +13,23 @@ use sale::{
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use super::calls::answered;
-use super::expiry::{DueAt, DueKind, until};
+use super::expiry::{DueAt, DueKind, Lag, until};
 use super::health::Health;
 use super::ids::Ids;
 use super::queue::Queue;
 use super::ticket::{Caller, Ticket};
 use super::waiting::{Class, Waiting};
 use super::{Rejection, Settings, lock};
-use crate::store::{Quarantine, Sequence, Stock, Store};
-use crate::telemetry::EngineMetrics;
+use crate::store::{INCONSISTENT, Quarantine, Sequence, Stock, Store};
+use crate::telemetry::{EngineMetrics, StockFigures};
 
 /// How many holds, and how many orders, the process remembers the product of.
 const ROUTES_MAX: u64 = 200_000;
 /// How many products the process remembers the last known stock of.
 const HINTS_MAX: u64 = 100_000;
-
-/// The suspension reason of a product that breaks an invariant.
-pub const INCONSISTENT: &str = "inconsistent";
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
@@ -50,6 +48,7 @@ pub(super) struct Shared {
     /// more asks the database before it queues.
     hints: Cache<ProductId, u64>,
     deadlines: mpsc::UnboundedSender<DueAt>,
+    pub(super) expiry_lag: Lag,
     /// Products that are being looked at, or wait for it.
     quarantining: Arc<Mutex<HashSet<ProductId>>>,
     quarantine_turn: Arc<tokio::sync::Mutex<()>>,
@@ -80,6 +79,7 @@ impl Shared {
             settings,
             store,
             deadlines,
+            expiry_lag: Lag::new(),
             quarantining: Arc::default(),
             quarantine_turn: Arc::default(),
             told: Arc::default(),
@@ -127,11 +127,16 @@ impl Shared {
         let changes = &decision.changes;
         for product in &changes.products {
             self.learn(product.id, &product.status, product.free());
+            let on_sale = product.status == ProductStatus::OnSale;
+            let (available, reserved) = (product.stock_available, product.stock_reserved);
+            self.metrics.stock.committed(product.id, StockFigures { available, reserved, on_sale });
         }
         for hold in &changes.changed_holds {
             let HoldStatus::Released { reason, .. } = hold.status else { continue };
             match reason {
                 ReleaseReason::Expired => {
+                    let late = changes.movements.last().map_or(0, |movement| hold.expires_at.micros_until(movement.at));
+                    self.metrics.expiry_delay.observe(until(late).as_secs_f64());
                     self.metrics.holds_expired.inc();
                     self.metrics.units_expired.inc_by(hold.quantity.units());
                 }
@@ -227,10 +232,14 @@ impl Shared {
         let (store, hints, metrics) = (Arc::clone(&self.store), self.hints.clone(), self.metrics.clone());
         let (quarantining, told) = (Arc::clone(&self.quarantining), Arc::clone(&self.told));
         let turn = Arc::clone(&self.quarantine_turn);
-        tokio::spawn(async move {
+        let span = self.settings.traces.suspect(product_id.0).unwrap_or_else(Span::none);
+        let looking = async move {
             let _turn = turn.lock().await;
             match answered("looking at a suspect product", store.quarantine(product_id, INCONSISTENT)).await {
                 Ok(Quarantine { breaches, suspended }) => {
+                    if suspended {
+                        metrics.quarantines.inc();
+                    }
                     for breach in breaches {
                         hints.insert(product_id, 0);
                         let is_new = lock(&told).insert((product_id, breach.invariant));
@@ -253,6 +262,7 @@ impl Shared {
                 }
             }
             lock(&quarantining).remove(&product_id);
-        });
+        };
+        tokio::spawn(looking.instrument(span));
     }
 }

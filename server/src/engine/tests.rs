@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use self::disturbed::{CommitFault, Disturbed, POISONED_UNITS};
 use super::{Engine, NewProduct, Placed, Rejection, Settings};
 use crate::store::{OpenOptions, Store};
-use crate::telemetry::Metrics;
 use crate::telemetry::labels::{Queue as QueueLabel, Resolution, RetryReason, TurnedAway};
+use crate::telemetry::{Metrics, Traces};
 
 /// An engine on a fresh SQLite file.
 struct Bench {
@@ -44,8 +44,13 @@ impl Bench {
         store.migrate().await.unwrap();
         let store = Arc::new(Disturbed::new(store));
         let metrics = Metrics::new();
-        let settings =
-            Settings { terms, batch_max: 1000, product_cache: Duration::from_mins(5), tends_deadlines: true };
+        let settings = Settings {
+            terms,
+            batch_max: 1000,
+            product_cache: Duration::from_mins(5),
+            tends_deadlines: true,
+            traces: Traces::default(),
+        };
         let engine = Engine::start(Arc::clone(&store) as Arc<dyn Store>, settings, metrics.engine.clone());
         Self { engine, store, metrics, _directory: directory }
     }

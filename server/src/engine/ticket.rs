@@ -39,6 +39,8 @@ pub(super) struct Ticket {
     pub(super) product_id: ProductId,
     pub(super) command: Command,
     pub(super) class: Class,
+    /// When it came.
+    pub(super) queued_at: Instant,
     /// Whether the ids of the rows that it may make are set.
     pub(super) has_ids: bool,
     /// The span of the request that it serves, for what is logged of it.
@@ -67,8 +69,16 @@ impl Ticket {
             waiting: Arc::clone(waiting),
             waits: true,
         };
-        let ticket =
-            Self { product_id, command, class, has_ids: false, request: tracing::Span::current(), claim, reply };
+        let ticket = Self {
+            product_id,
+            command,
+            class,
+            queued_at: Instant::now(),
+            has_ids: false,
+            request: tracing::Span::current(),
+            claim,
+            reply,
+        };
         (ticket, caller)
     }
 

@@ -3,6 +3,9 @@
 //! Shared by the queue, which counts commands in and out, and by callers, which withdraw theirs.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::telemetry::EngineMetrics;
 use crate::telemetry::labels::{Queue, TurnedAway};
@@ -54,6 +57,24 @@ impl Waiting {
         if let Some((count, queue, _)) = self.of(class) {
             count.fetch_add(1, Ordering::Relaxed);
             self.metrics.queue_depth.of(queue).inc();
+        }
+    }
+
+    /// A command that waited since then goes with a batch.
+    pub(super) fn go(&self, class: Class, since: Instant) {
+        if let Some((_, queue, _)) = self.of(class) {
+            self.metrics.queue_wait.of(queue).observe(since.elapsed().as_secs_f64());
+        }
+        self.leave(class);
+    }
+
+    /// Shows for how long the oldest command of each class has waited.
+    pub(super) fn show_oldest(&self, oldest: impl Fn(Class) -> Option<Instant>) {
+        for class in [Class::Hold, Class::Money] {
+            if let Some((_, queue, _)) = self.of(class) {
+                let age = oldest(class).map_or(Duration::ZERO, |since| since.elapsed());
+                self.metrics.queue_age.of(queue).set(age.as_secs_f64());
+            }
         }
     }
 

@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use prometheus::IntGauge;
 use sale::ProductId;
 use tokio::time::sleep;
+use tracing::{Instrument, Span};
 
 use super::attempt::{Poison, Trouble, Worker};
 use super::batch::Batch;
@@ -21,7 +23,8 @@ use super::ticket::Ticket;
 use super::waiting::Class;
 use super::{Rejection, Shared};
 use crate::store::Conflict;
-use crate::telemetry::labels::Resolution;
+use crate::telemetry::EngineMetrics;
+use crate::telemetry::labels::{Label, Resolution};
 
 /// An idle connection is used at least this often: the database ends it after 30 s of silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -119,7 +122,7 @@ impl Worker {
             Turn::Try => pending.push(batch),
         }
         while let Some(batch) = pending.pop() {
-            match self.settle_batch(batch).await {
+            match self.settle_traced(batch).await {
                 Settled::Done => {}
                 Settled::Split(parts) => pending.extend(parts.into_iter().rev()),
                 Settled::Locked(batch) => self.part_locked(batch, &mut pending).await,
@@ -190,6 +193,17 @@ impl Worker {
         }
     }
 
+    /// Settles a batch, in a recorded span if one of its requests has one.
+    async fn settle_traced(&mut self, batch: Batch) -> Settled {
+        let shared = Arc::clone(&self.shared);
+        let requests = batch.tickets.iter().map(|ticket| &ticket.request);
+        self.trace = shared.settings.traces.transaction(requests, batch.tickets.len(), shared.store.system());
+        let span = self.trace.as_ref().map_or_else(Span::none, |trace| trace.span().clone());
+        let settled = self.settle_batch(batch).instrument(span).await;
+        self.trace = None;
+        settled
+    }
+
     async fn settle_batch(&mut self, mut batch: Batch) -> Settled {
         let mut conflicts = 0;
         let mut disconnects = 0;
@@ -201,6 +215,9 @@ impl Worker {
             };
             if let Some(reason) = trouble.retry_reason() {
                 self.shared.metrics.retries.of(reason).inc();
+                if let Some(trace) = &self.trace {
+                    trace.retried(reason.name());
+                }
             }
             match trouble {
                 Trouble::Locked if self.shared.store.max_writers() > 1 => return Settled::Locked(batch),
@@ -230,14 +247,24 @@ impl Worker {
                         }
                     }
                 }
-                Trouble::Poison(poison) => match self.isolate_poison(batch, poison) {
-                    Some(parts) => return Settled::Split(parts),
-                    None => return Settled::Done,
-                },
+                Trouble::Poison(poison) => {
+                    if let Some(trace) = &self.trace {
+                        trace.failed(&poison.cause);
+                    }
+                    match self.isolate_poison(batch, poison) {
+                        Some(parts) => return Settled::Split(parts),
+                        None => return Settled::Done,
+                    }
+                }
                 Trouble::Unknown { decision, loaded_at } => {
+                    let in_doubt = InDoubt::new(&self.shared.metrics);
+                    if let Some(trace) = &self.trace {
+                        trace.in_doubt("the outcome of the commit is unknown");
+                    }
                     let committed = self.resolve(&batch).await;
                     let resolution = if committed { Resolution::Committed } else { Resolution::NotCommitted };
                     self.shared.metrics.unknown_outcomes.of(resolution).inc();
+                    drop(in_doubt);
                     if committed {
                         self.answer(&mut batch, decision, loaded_at);
                         return Settled::Done;
@@ -286,6 +313,22 @@ impl Worker {
             }
         }
         None
+    }
+}
+
+/// Counts a commit whose outcome is not known for as long as that is so.
+struct InDoubt(IntGauge);
+
+impl InDoubt {
+    fn new(metrics: &EngineMetrics) -> Self {
+        metrics.unresolved_outcomes.inc();
+        Self(metrics.unresolved_outcomes.clone())
+    }
+}
+
+impl Drop for InDoubt {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 

@@ -38,7 +38,7 @@ pub use signature::{SecretError, WebhookSecrets};
 
 use sale::Terms;
 
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces};
 
 /// How the shell is set. No secret is shown by its `Debug` form.
 #[derive(Clone, Debug)]
@@ -59,4 +59,6 @@ pub struct Config {
     pub terms: Terms,
     /// Where requests are counted, and what `/metrics` shows.
     pub metrics: Metrics,
+    /// What records requests.
+    pub traces: Traces,
 }

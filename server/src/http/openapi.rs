@@ -21,7 +21,7 @@ use super::answer::{Answer, JSON};
 use super::errors::{Code, Problem};
 use super::json::JsonError;
 use super::request::{BODY_INCOMPLETE, Call, KEY_FORM};
-use super::routes::ROUTES;
+use super::routes::{Operation, ROUTES};
 
 const INTRODUCTION: &str = "Holdfast sells limited products and cannot oversell. A customer holds units for a while, \
     turns the hold into an order, and the payment provider's webhook settles the order.\n\n\
@@ -31,6 +31,9 @@ const INTRODUCTION: &str = "Holdfast sells limited products and cannot oversell.
     in this form. HEAD is answered like GET, without the body. Only what cannot be read as a request at all is answered \
     otherwise: with 400 (no HTTP), 414 (the path is too long) or 431 (the headers are), an empty body and no \
     `X-Request-Id`.";
+
+/// What `/readyz` says where it does not say 200.
+const NOT_READY: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 /// The description of the API, as pretty JSON.
 pub fn openapi() -> String {
@@ -102,6 +105,23 @@ fn operation(description: &Description) -> Value {
     operation
 }
 
+/// The statuses that an operation may be answered with, but for the 405 of methods beside it.
+pub(super) fn statuses(template: &str, operation: &Operation) -> Vec<u16> {
+    let is_its = |description: &&Description| description.path == template && operation.method == description.method;
+    let problems = DESCRIPTIONS.iter().find(is_its).map(|description| problems(description, operation.access));
+    // What is not described are files: there, or not.
+    let problems = problems.unwrap_or_else(|| vec![Problem::NotFound]);
+    let refusals = problems.iter().filter(|problem| !matches!(problem, Problem::MethodNotAllowed { .. }));
+    let mut statuses: Vec<u16> = refusals.map(|problem| problem.code().status().as_u16()).collect();
+    statuses.push(operation.success);
+    if template == "/readyz" {
+        statuses.push(NOT_READY.as_u16());
+    }
+    statuses.sort_unstable();
+    statuses.dedup();
+    statuses
+}
+
 fn access_of(description: &Description) -> Access {
     let route = ROUTES.iter().find(|route| route.template == description.path);
     let operations = route.map_or(&[][..], |route| route.operations);
@@ -146,7 +166,7 @@ fn responses(description: &Description, access: Access) -> Value {
             "headers": headers(&["RetryAfter"]),
             "content": {"application/json": {"schema": schema_reference("Health")}},
         });
-        responses.insert("503".to_owned(), not_ready);
+        responses.insert(NOT_READY.as_u16().to_string(), not_ready);
     }
     Value::Object(responses)
 }

@@ -41,6 +41,9 @@ pub(super) enum HealthStatus {
 }
 
 pub(super) async fn metrics(call: Call) -> Result<Answer, Problem> {
+    if let Some(engine) = call.shared.engine() {
+        engine.measure();
+    }
     let text = call.shared.config.metrics.render();
     Ok(Answer::bytes(StatusCode::OK, METRICS_TYPE, Bytes::from(text)))
 }

@@ -33,6 +33,8 @@ pub(super) struct Route {
     pub(super) template: &'static str,
     /// What can be done there. GET includes HEAD.
     pub(super) operations: &'static [Operation],
+    /// Whether its requests are traced whatever the sampler says.
+    pub(super) always_traced: bool,
     /// Whether it moves to the ops listener, where there is one.
     moves_to_ops: bool,
 }
@@ -58,15 +60,20 @@ macro_rules! operation {
 }
 
 const fn api(template: &'static str, operations: &'static [Operation]) -> Route {
-    Route { template, operations, moves_to_ops: false }
+    Route { template, operations, always_traced: false, moves_to_ops: false }
+}
+
+/// Of money: what became of each request must be found again.
+const fn money(template: &'static str, operations: &'static [Operation]) -> Route {
+    Route { template, operations, always_traced: true, moves_to_ops: false }
 }
 
 const fn ops(template: &'static str, operations: &'static [Operation]) -> Route {
-    Route { template, operations, moves_to_ops: true }
+    Route { template, operations, always_traced: false, moves_to_ops: true }
 }
 
 /// Every route there is.
-pub(super) static ROUTES: &[Route] = &[
+pub(super) const ROUTES: &[Route] = &[
     api(
         "/api/products",
         &[operation!(GET, Storefront, 200, products::list), operation!(POST, Operators, 201, operators::add_product)],
@@ -82,7 +89,7 @@ pub(super) static ROUTES: &[Route] = &[
     ),
     api("/api/orders", &[operation!(POST, Storefront, 201, orders::place)]),
     api("/api/orders/{id}", &[operation!(GET, Storefront, 200, orders::show)]),
-    api("/api/payments/webhook", &[operation!(POST, Anyone, 200, webhook::take)]),
+    money("/api/payments/webhook", &[operation!(POST, Anyone, 200, webhook::take)]),
     api("/api/limits", &[operation!(GET, Storefront, 200, products::limits)]),
     api("/openapi.json", &[operation!(GET, Anyone, 200, openapi::show)]),
     api("/docs", &[operation!(GET, Anyone, 200, docs::page)]),
@@ -92,9 +99,13 @@ pub(super) static ROUTES: &[Route] = &[
     ops("/readyz", &[operation!(GET, Anyone, 200, ops::readyz)]),
 ];
 
+/// Counted as the route of a path that has none: its position, after those of the table, and its name.
+pub(super) const UNMATCHED: (usize, &str) = (ROUTES.len(), "unmatched");
+
 /// The table, ready to be searched.
 pub(super) struct Routes {
-    router: matchit::Router<&'static Route>,
+    /// Positions in [`ROUTES`].
+    router: matchit::Router<usize>,
     has_ops_listener: bool,
     has_operators: bool,
 }
@@ -102,6 +113,8 @@ pub(super) struct Routes {
 /// The route of a request, and what its path says.
 pub(super) struct Found {
     pub(super) route: &'static Route,
+    /// Its position in [`ROUTES`].
+    pub(super) route_index: usize,
     pub(super) path_id: u64,
     pub(super) path_rest: String,
 }
@@ -111,15 +124,21 @@ impl Routes {
     /// If two rows of the table contradict each other.
     pub(super) fn new(has_ops_listener: bool, has_operators: bool) -> Result<Self, matchit::InsertError> {
         let mut router = matchit::Router::new();
-        for route in ROUTES {
-            router.insert(route.template, route)?;
+        for (index, route) in ROUTES.iter().enumerate() {
+            router.insert(route.template, index)?;
         }
         Ok(Self { router, has_ops_listener, has_operators })
     }
 
-    /// Every operation that this server has, with the template of its route.
-    pub(super) fn all(&self) -> impl Iterator<Item = (&'static str, &'static Operation)> {
-        ROUTES.iter().flat_map(|route| self.operations(route).map(|operation| (route.template, operation)))
+    /// The template of every route, and, last, what stands for no route.
+    pub(super) fn templates() -> Vec<&'static str> {
+        ROUTES.iter().map(|route| route.template).chain([UNMATCHED.1]).collect()
+    }
+
+    /// Every operation that this server has, with its route and the position of that.
+    pub(super) fn all(&self) -> impl Iterator<Item = (usize, &'static Route, &'static Operation)> {
+        let routes = ROUTES.iter().enumerate();
+        routes.flat_map(|(index, route)| self.operations(route).map(move |operation| (index, route, operation)))
     }
 
     /// The route of a path, if there is one on this listener.
@@ -127,7 +146,8 @@ impl Routes {
         // A page is often typed with a slash at its end.
         let path = if path == "/docs/" { "/docs" } else { path };
         let found = self.router.at(path).ok()?;
-        let route = *found.value;
+        let route_index = *found.value;
+        let route = ROUTES.get(route_index)?;
         let here = match listener {
             Listener::Api => !(route.moves_to_ops && self.has_ops_listener),
             Listener::Ops => route.moves_to_ops,
@@ -140,7 +160,7 @@ impl Routes {
             Some(text) => path_id(text)?,
             None => 0,
         };
-        Some(Found { route, path_id, path_rest: found.params.get("rest").unwrap_or_default().to_owned() })
+        Some(Found { route, route_index, path_id, path_rest: found.params.get("rest").unwrap_or_default().to_owned() })
     }
 
     /// What a method does on a route.

@@ -18,11 +18,13 @@ use prometheus::IntGauge;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::Config;
+use super::access::Access;
 use super::docs::Docs;
-use super::routes::{Listener, Routes};
-use super::service;
+use super::routes::{Listener, Routes, UNMATCHED};
+use super::{openapi, service};
 use crate::engine::Engine;
-use crate::telemetry::HttpMetrics;
+use crate::telemetry::labels::HttpMethod;
+use crate::telemetry::{HttpMetrics, RequestMetrics};
 
 /// Connections that may wait to be accepted; a sale begins with all of them at once.
 const BACKLOG: u32 = 4096;
@@ -44,6 +46,8 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) routes: Routes,
     pub(super) docs: Docs,
+    /// Where requests are counted, by the position of their route.
+    pub(super) requests: RequestMetrics,
     engine: OnceLock<Engine>,
     draining: AtomicBool,
 }
@@ -94,11 +98,9 @@ impl Server {
         let ops = ops_addr.map(listen).transpose()?;
         let (api_addr, ops_addr) = (api.local_addr()?, ops.as_ref().map(TcpListener::local_addr).transpose()?);
         let routes = Routes::new(ops.is_some(), config.admin_tokens.is_some()).map_err(io::Error::other)?;
-        for (template, operation) in routes.all() {
-            config.metrics.http.preset(template, operation.method.as_str(), operation.success);
-        }
+        let requests = count_from_zero(&config, &routes);
         let (engine, draining) = (OnceLock::new(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { config, routes, docs: Docs::new(), engine, draining });
+        let shared = Arc::new(Shared { config, routes, docs: Docs::new(), requests, engine, draining });
         Ok(Self { api, ops, api_addr, ops_addr, shared })
     }
 
@@ -155,6 +157,25 @@ impl Server {
             ops_task.abort();
         }
     }
+}
+
+/// Makes the series of every answer that an operation may have, at 0. An operation that this server does not
+/// have (405) is seen with the first request that wants it.
+fn count_from_zero(config: &Config, routes: &Routes) -> RequestMetrics {
+    let requests = config.metrics.http.requests(Routes::templates());
+    requests.preset(UNMATCHED.0, HttpMethod::Get, 404);
+    for (index, route, operation) in routes.all() {
+        let method = service::method_label(&operation.method);
+        for status in openapi::statuses(route.template, operation) {
+            // Where nobody needs a token, nobody lacks one.
+            let needs_token = operation.access != Access::Storefront || config.api_tokens.is_some();
+            if status != 401 || needs_token {
+                requests.preset(index, method, status);
+            }
+        }
+        requests.preset(index, method, service::CALLER_GONE);
+    }
+    requests
 }
 
 fn listen(addr: SocketAddr) -> io::Result<TcpListener> {

@@ -18,15 +18,14 @@ use super::access::Access;
 use super::answer::Answer;
 use super::errors::Problem;
 use super::request::{Body, Call, X_REQUEST_ID, request_id};
-use super::routes::{Listener, Operation, Route};
+use super::routes::{Listener, Operation, UNMATCHED};
 use super::server::Shared;
-use crate::telemetry::HttpMetrics;
-
-/// The route of a path that has none.
-const UNMATCHED: &str = "unmatched";
+use crate::telemetry::labels::{HttpMethod, Label};
+use crate::telemetry::traces::RequestSpan;
+use crate::telemetry::{HttpMetrics, RequestMetrics};
 
 /// Counted as the status of an answer that nobody waited for.
-const CALLER_GONE: u16 = 499;
+pub(super) const CALLER_GONE: u16 = 499;
 
 /// Answers one request, whatever happens.
 pub(super) async fn answer(
@@ -40,15 +39,21 @@ pub(super) async fn answer(
     let to_head = head.method == Method::HEAD;
     let request_id = request_id(&head.headers);
     let found = shared.routes.find(listener, head.uri.path());
-    let route = found.as_ref().map(|found| found.route);
-    let mut record = Record::new(&shared.config.metrics.http, route, &head.method, begun);
+    let (route, template) = found.as_ref().map_or(UNMATCHED, |found| (found.route_index, found.route.template));
+    let mut record = Record::new(&shared, route, &head.method, begun);
+    let traces = &shared.config.traces;
+    let decision = traces.decide(&head.headers, found.as_ref().is_some_and(|found| found.route.always_traced));
     let span = tracing::info_span!(
         "request",
-        method = record.method,
-        route = record.route,
+        method = record.method.name(),
+        route = template,
         request_id = request_id.to_str().unwrap_or_default(),
+        trace_id = decision.trace_id().map(tracing::field::display),
         status = tracing::field::Empty,
     );
+    let recorded =
+        traces.request(decision, &span, &head, record.method.name(), template, request_id.to_str().unwrap_or_default());
+    let innermost = recorded.as_ref().map_or(&span, RequestSpan::span).clone();
     let deadline = begun + shared.config.request_timeout;
     let handling = async {
         let found = found.ok_or(Problem::NotFound)?;
@@ -58,8 +63,8 @@ pub(super) async fn answer(
         let (path_id, path_rest) = (found.path_id, found.path_rest);
         (operation.handler)(Call { shared, head, body, path_id, path_rest, deadline }).await
     };
-    let handled = AssertUnwindSafe(handling).catch_unwind().instrument(span.clone()).await;
-    let _entered = span.enter();
+    let handled = AssertUnwindSafe(handling).catch_unwind().instrument(innermost.clone()).await;
+    let _entered = innermost.enter();
     let answer = match handled {
         Ok(Ok(answer)) => answer,
         Ok(Err(problem)) => refuse(&problem),
@@ -69,6 +74,9 @@ pub(super) async fn answer(
     let status = answer.status().as_u16();
     span.record("status", status);
     record.status = status;
+    if let Some(recorded) = &recorded {
+        recorded.answered(status);
+    }
     let mut response = answer.into_response(to_head);
     response.headers_mut().insert(X_REQUEST_ID, request_id);
     response
@@ -103,78 +111,53 @@ fn refuse(problem: &Problem) -> Answer {
 /// Counts a request once, even if the caller goes away and this is dropped half-way.
 struct Record {
     metrics: HttpMetrics,
-    route: &'static str,
-    method: &'static str,
+    requests: RequestMetrics,
+    route: usize,
+    method: HttpMethod,
     begun: Instant,
     status: u16,
 }
 
 impl Record {
-    fn new(metrics: &HttpMetrics, route: Option<&'static Route>, method: &Method, begun: Instant) -> Self {
-        metrics.in_flight.inc();
-        Self {
-            metrics: metrics.clone(),
-            route: route.map_or(UNMATCHED, |route| route.template),
-            method: method_label(method),
-            begun,
-            status: CALLER_GONE,
-        }
+    fn new(shared: &Shared, route: usize, method: &Method, begun: Instant) -> Self {
+        let (metrics, requests) = (shared.config.metrics.http.clone(), shared.requests.clone());
+        let method = method_label(method);
+        metrics.active_requests.of(method).inc();
+        Self { metrics, requests, route, method, begun, status: CALLER_GONE }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.metrics.in_flight.dec();
-        self.metrics.answered(self.route, self.method, self.status, self.begun.elapsed());
+        self.metrics.active_requests.of(self.method).dec();
+        self.requests.answered(self.route, self.method, self.status, self.begun.elapsed());
     }
 }
 
 /// A bounded set of names, so that no caller can make up new ones.
-fn method_label(method: &Method) -> &'static str {
+pub(super) fn method_label(method: &Method) -> HttpMethod {
     match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::DELETE => "DELETE",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::OPTIONS => "OPTIONS",
-        _ => "other",
+        Method::GET => HttpMethod::Get,
+        Method::HEAD => HttpMethod::Head,
+        Method::POST => HttpMethod::Post,
+        Method::DELETE => HttpMethod::Delete,
+        Method::PUT => HttpMethod::Put,
+        Method::PATCH => HttpMethod::Patch,
+        Method::OPTIONS => HttpMethod::Options,
+        _ => HttpMethod::Other,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::Mutex;
-
     use super::*;
-
-    /// Keeps what is written to it.
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("no test panicked with it").extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::logs::{LogFormat, logged};
 
     fn logged_at_info(problem: &Problem) -> String {
-        let page = Page::default();
-        let writer = page.clone();
-        let lines = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        tracing::subscriber::with_default(lines, || {
+        logged(LogFormat::Text, "info", || {
             let _entered = tracing::info_span!("request", request_id = "the-one-to-find").entered();
             refuse(problem);
-        });
-        let bytes = page.0.lock().expect("no test panicked with it").clone();
-        String::from_utf8(bytes).expect("UTF-8")
+        })
     }
 
     #[test]

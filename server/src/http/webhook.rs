@@ -20,6 +20,7 @@ use super::json::{self, Json, Object};
 use super::request::Call;
 use super::signature::WEBHOOK_ID;
 use crate::engine::{Payment, Rejection};
+use crate::telemetry::labels::PaymentOutcome;
 
 const KEY_FORM: &str = "must be a string of 1 to 255 bytes of UTF-8 without control characters";
 const STATUS_FORM: &str = "must be \"success\", \"failure\" or \"pending\"";
@@ -96,6 +97,10 @@ struct Seen {
     key: Option<Key>,
     order_id: Option<OrderId>,
     status: Option<PaymentStatus>,
+    /// Whether all of its fields could be read.
+    is_read: bool,
+    /// Whether the engine was told of it.
+    is_engines: bool,
 }
 
 pub(super) async fn take(mut call: Call) -> Result<Answer, Problem> {
@@ -103,6 +108,9 @@ pub(super) async fn take(mut call: Call) -> Result<Answer, Problem> {
     let taking = async move {
         let mut seen = Seen::default();
         let taken = take_event(&mut call, &mut seen).await;
+        if let Err(problem) = &taken {
+            count_if_unread(&call, &seen, problem);
+        }
         log(&seen, &taken);
         taken
     };
@@ -129,12 +137,26 @@ async fn take_event(call: &mut Call, seen: &mut Seen) -> Result<Payment, Problem
     };
     seen.key = Some(key.clone());
     let (Some(order_id), Some(status)) = (news.order_id, news.status) else { return Err(news.errors.into()) };
+    seen.is_read = true;
     let engine = call.engine()?;
     let rejected = |rejection: Rejection| Problem::rejected(&rejection, Named::InBody);
     if !engine.knows_order(order_id, call.deadline).await.map_err(rejected)? {
         return Err(FieldErrors::of(news.order_field, "is unknown").into());
     }
+    seen.is_engines = true;
     engine.settle_payment(key, order_id, status, call.deadline).await.map_err(rejected)
+}
+
+/// Counts an event that was refused before the engine, which counts all others, heard of it.
+fn count_if_unread(call: &Call, seen: &Seen, problem: &Problem) {
+    let outcome = match problem {
+        _ if seen.is_engines => return,
+        Problem::Unsigned(_) => PaymentOutcome::Unsigned,
+        Problem::DatabaseUnavailable => PaymentOutcome::DatabaseUnavailable,
+        Problem::Validation(_) if seen.is_read => PaymentOutcome::OrderUnknown,
+        _ => PaymentOutcome::Invalid,
+    };
+    call.shared.config.metrics.engine.payment_events.of(outcome).inc();
 }
 
 /// The one line of an event, whatever became of it. Texts from outside are recorded as text, so that

@@ -12,7 +12,7 @@ use super::session::{Cells, ResultSet, Session};
 use super::sql::refund;
 use super::statements::checks::{self, Check, Figure};
 use super::statements::{self, desk};
-use super::{AuditReport, Quarantine, ReconcileMark, StoreError};
+use super::{AuditReport, INCONSISTENT, Quarantine, ReconcileMark, StoreError};
 
 /// How many products one quick check takes.
 const PRODUCTS_PER_CHECK: usize = 200;
@@ -70,11 +70,15 @@ pub(super) async fn suspects<S: Session>(
 ) -> Result<Vec<Breach>, StoreError> {
     session.begin_snapshot().await?;
     let results = session.run(checks::MARKS.to_owned()).await?;
-    let (mut seen, mut suspended) = (Vec::new(), 0);
+    let (mut seen, mut suspended, mut inconsistent) = (Vec::new(), 0, 0);
     for row in results.iter().flat_map(|result| &result.rows) {
         let mut reader = Reader::new(row);
         seen.push((ProductId(reader.count()?), (reader.count()?, reader.timestamp()?)));
-        suspended += reader.count()?;
+        let is_suspended = reader.count()?;
+        suspended += is_suspended;
+        if reader.optional_text()? == Some(INCONSISTENT) {
+            inconsistent += is_suspended;
+        }
     }
     let mark = |id: &ProductId, at: &(u64, Timestamp)| since.seen.get(id) != Some(at);
     let changed: Vec<ProductId> = seen.iter().filter(|(id, at)| mark(id, at)).map(|(id, _)| *id).collect();
@@ -94,7 +98,7 @@ pub(super) async fn suspects<S: Session>(
     }
     session.rollback().await?;
     since.seen = seen.into_iter().collect();
-    since.suspended = suspended;
+    (since.suspended, since.inconsistent) = (suspended, inconsistent);
     for id in look_again {
         since.seen.remove(&id);
     }

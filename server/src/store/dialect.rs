@@ -12,6 +12,14 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
+    /// Its name among OpenTelemetry's database systems. MariaDB answers to that of MySQL.
+    pub(super) const fn system(self) -> &'static str {
+        match self {
+            Self::MySql => "mysql",
+            Self::Sqlite => "sqlite",
+        }
+    }
+
     /// Ends a SELECT whose rows stay locked. SQLite locks the whole file when the transaction begins.
     pub(super) const fn for_update(self) -> &'static str {
         match self {

@@ -39,24 +39,30 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sale::{Breach, Changes, Hold, HoldId, Key, Needs, Order, OrderId, ProductId, Timestamp};
 
+use crate::telemetry::StoreMetrics;
 pub use error::{Conflict, Fault, StoreError};
 pub use readings::{
     AuditReport, Description, Loaded, NewProduct, Overdue, ProductReading, Quarantine, ReconcileMark, Refund, Sequence,
     Stock, Stocks, Written,
 };
 
+/// The suspension reason of a product that breaks an invariant.
+pub const INCONSISTENT: &str = "inconsistent";
+
 /// How to open a store.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct OpenOptions {
     /// The most connections that read at the same time.
     pub readers: usize,
     /// SQLite: whether a file that is not there is made. Otherwise that is an error.
     pub create_file: bool,
+    /// Where connections are counted.
+    pub metrics: StoreMetrics,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { readers: 4, create_file: true }
+        Self { readers: 4, create_file: true, metrics: StoreMetrics::default() }
     }
 }
 
@@ -70,10 +76,10 @@ impl Default for OpenOptions {
 #[expect(clippy::unused_async, reason = "that connecting is put off is not for callers to rely on")]
 pub async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Store>, StoreError> {
     if let Some(path) = sqlite_path(url)? {
-        let backend = sqlite::Sqlite::new(path, options.create_file);
+        let backend = sqlite::Sqlite::new(path, options.create_file).counted_by(options.metrics.clone());
         return Ok(Arc::new(sql::SqlStore::new(backend, options.readers)));
     }
-    let backend = mysql::MySql::new(url)?;
+    let backend = mysql::MySql::new(url)?.counted_by(options.metrics.clone());
     Ok(Arc::new(sql::SqlStore::new(backend, options.readers)))
 }
 
@@ -164,6 +170,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// How many workers are worth having: 1 where there is one writer at a time.
     fn max_writers(&self) -> usize;
+
+    /// What kind of database it is, as OpenTelemetry names it.
+    fn system(&self) -> &'static str;
 
     /// Reserves `count` ids in a transaction of its own and returns the first. No id is given twice.
     ///

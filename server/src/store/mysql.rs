@@ -25,6 +25,7 @@ use super::rows::Reader;
 use super::session::{Backend, BatchRow, Begun, Cells, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
 use super::statements::batch::batch_row;
 use super::{Fault, StoreError, Written};
+use crate::telemetry::{OpenConnection, StoreMetrics};
 
 /// How long a new connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,6 +43,7 @@ const STATEMENT_CLOCK: &str = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
 /// Where and how to connect.
 pub(super) struct MySql {
     options: MySqlConnectOptions,
+    metrics: StoreMetrics,
 }
 
 impl MySql {
@@ -75,7 +77,12 @@ impl MySql {
             .set_names(false)
             .statement_cache_capacity(0)
             .disable_statement_logging();
-        Ok(Self { options })
+        Ok(Self { options, metrics: StoreMetrics::default() })
+    }
+
+    /// With its connections counted there.
+    pub(super) fn counted_by(self, metrics: StoreMetrics) -> Self {
+        Self { metrics, ..self }
     }
 }
 
@@ -108,7 +115,8 @@ impl Backend for MySql {
     async fn connect(&self, purpose: Purpose) -> Result<MySqlSession, StoreError> {
         let connecting = async {
             let connection = self.options.connect().await.map_err(classify::classify_connect)?;
-            let mut session = MySqlSession { connection, in_transaction: false };
+            let mut session =
+                MySqlSession { connection, in_transaction: false, _open: self.metrics.opened(purpose.into()) };
             let metadata_settings = if purpose == Purpose::Migration { "" } else { METADATA_SETTINGS };
             let write_settings = if purpose == Purpose::Reads { "" } else { WRITE_SETTINGS };
             let results = session.run(packet([SETTINGS, metadata_settings, write_settings])).await?;
@@ -173,6 +181,7 @@ pub(super) struct MySqlSession {
     connection: MySqlConnection,
     /// START TRANSACTION commits a transaction that is open, so one that was left is rolled back first.
     in_transaction: bool,
+    _open: OpenConnection,
 }
 
 impl MySqlSession {
@@ -261,9 +270,12 @@ impl Session for MySqlSession {
         let (statements, guard) = guarded(row, writes);
         let commit = statements.len() - 1;
         match self.send(packet(&statements)).await {
-            Ok(_) => {
+            Ok(results) => {
                 self.in_transaction = false;
-                Ok(Written { write: Duration::ZERO, commit: started.elapsed() })
+                // The answers come one by one, so the last before that of COMMIT says when all was written.
+                let written = commit.checked_sub(1).and_then(|last| results.get(last));
+                let write = written.map_or(Duration::ZERO, |result| result.elapsed);
+                Ok(Written { write, commit: started.elapsed().saturating_sub(write) })
             }
             Err(stopped) => {
                 let is_answer = stopped.error.as_database_error().is_some();

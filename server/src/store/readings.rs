@@ -18,7 +18,7 @@ pub struct Loaded {
     pub load: Duration,
 }
 
-/// How long the parts of [`super::Writer::commit`] took. Where both go in one packet, all is `commit`.
+/// How long the parts of [`super::Writer::commit`] took.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Written {
     /// Writing the rows.
@@ -168,4 +168,6 @@ pub struct ReconcileMark {
     pub seen: HashMap<ProductId, (u64, Timestamp)>,
     /// How many products were suspended at that moment.
     pub suspended: u64,
+    /// How many of them because they broke an invariant.
+    pub inconsistent: u64,
 }

@@ -15,6 +15,7 @@ use sqlx::{ColumnIndex, Decode, Either, Row};
 use super::dialect::Dialect;
 use super::statements::batch::BatchOutcome;
 use super::{BatchId, StoreError, Written};
+use crate::telemetry::labels::ConnectionPurpose;
 
 /// A connection.
 #[async_trait]
@@ -98,6 +99,17 @@ pub(super) enum Purpose {
     Desk,
     /// Changes of the schema, which wait until those who read a table have finished.
     Migration,
+}
+
+impl From<Purpose> for ConnectionPurpose {
+    fn from(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::Batches => Self::Batches,
+            Purpose::Reads => Self::Reads,
+            Purpose::Desk => Self::Desk,
+            Purpose::Migration => Self::Migration,
+        }
+    }
 }
 
 /// The result of one statement.

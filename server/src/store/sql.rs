@@ -63,6 +63,10 @@ impl<B: Backend> Store for SqlStore<B> {
         B::MAX_WRITERS
     }
 
+    fn system(&self) -> &'static str {
+        B::Session::DIALECT.system()
+    }
+
     async fn reserve_ids(&self, sequence: Sequence, count: u64) -> Result<u64, StoreError> {
         if let Some(mut session) = self.ids.take() {
             let reserving = admin::reserve_ids(&mut session, sequence, count);

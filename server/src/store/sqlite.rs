@@ -24,6 +24,7 @@ use super::error::{GUARD, Misconfigured};
 use super::session::{Backend, BatchRow, Begun, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
 use super::statements::batch::batch_row;
 use super::{Conflict, Fault, StoreError, Written};
+use crate::telemetry::{OpenConnection, StoreMetrics};
 
 /// How long to wait for another process that writes to the file: as for a locked row in MySQL.
 const BATCH_LOCK_WAIT: Duration = Duration::from_secs(1);
@@ -57,14 +58,26 @@ pub(super) struct Sqlite {
     create_file: bool,
     /// Held by whoever has a write transaction in this process.
     turns: Arc<Mutex<()>>,
+    metrics: StoreMetrics,
 }
 
 impl Sqlite {
     pub(super) fn new(path: PathBuf, create_file: bool) -> Self {
-        Self { path, create_file, turns: Arc::new(Mutex::new(())) }
+        Self { path, create_file, turns: Arc::new(Mutex::new(())), metrics: StoreMetrics::default() }
     }
 
-    async fn open(&self, lock_wait: Duration, read_only: bool) -> Result<SqliteSession, StoreError> {
+    /// With its connections counted there.
+    pub(super) fn counted_by(self, metrics: StoreMetrics) -> Self {
+        Self { metrics, ..self }
+    }
+
+    async fn open(&self, purpose: Purpose) -> Result<SqliteSession, StoreError> {
+        let lock_wait = match purpose {
+            Purpose::Batches => BATCH_LOCK_WAIT,
+            Purpose::Reads | Purpose::Desk => DESK_LOCK_WAIT,
+            Purpose::Migration => MIGRATION_LOCK_WAIT,
+        };
+        let read_only = purpose == Purpose::Reads;
         let options = SqliteConnectOptions::new()
             .filename(&self.path)
             .create_if_missing(self.create_file)
@@ -87,6 +100,7 @@ impl Sqlite {
                         turn: None,
                         lock_wait,
                         in_transaction: false,
+                        _open: self.metrics.opened(purpose.into()),
                     });
                 }
                 // Whoever makes the file turns on its log, and for that moment SQLite lets nobody wait.
@@ -106,15 +120,11 @@ impl Backend for Sqlite {
     const MAX_WRITERS: usize = 1;
 
     async fn connect(&self, purpose: Purpose) -> Result<SqliteSession, StoreError> {
-        match purpose {
-            Purpose::Batches => self.open(BATCH_LOCK_WAIT, false).await,
-            Purpose::Reads => self.open(DESK_LOCK_WAIT, true).await,
-            Purpose::Desk | Purpose::Migration => self.open(DESK_LOCK_WAIT, false).await,
-        }
+        self.open(purpose).await
     }
 
     async fn begin_migration(&self) -> Result<SqliteSession, StoreError> {
-        let mut session = self.open(MIGRATION_LOCK_WAIT, false).await?;
+        let mut session = self.open(Purpose::Migration).await?;
         session.begin_immediate().await?;
         Ok(session)
     }
@@ -146,6 +156,7 @@ pub(super) struct SqliteSession {
     /// How long to wait in line, and then how long for another process.
     lock_wait: Duration,
     in_transaction: bool,
+    _open: OpenConnection,
 }
 
 impl SqliteSession {

@@ -7,7 +7,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+};
 
 use super::labels::Label;
 
@@ -46,8 +48,13 @@ impl Registrar<'_> {
     /// Names, help and labels are constants, so it fails on the first start of a wrong build or never.
     pub(super) fn add<M: Collector + Clone + 'static>(&self, made: prometheus::Result<M>) -> M {
         let metric = made.expect("the name and labels of a metric are constants that are well formed");
-        self.0.register(Box::new(metric.clone())).expect("no two metrics have the same name");
+        self.register(metric.clone());
         metric
+    }
+
+    /// Registers what was made before.
+    pub(super) fn register(&self, collector: impl Collector + 'static) {
+        self.0.register(Box::new(collector)).expect("no two metrics have the same name");
     }
 
     pub(super) fn counter(&self, name: &str, help: &str) -> IntCounter {
@@ -56,6 +63,10 @@ impl Registrar<'_> {
 
     pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.add(IntGauge::new(name, help))
+    }
+
+    pub(super) fn float_gauge(&self, name: &str, help: &str) -> Gauge {
+        self.add(Gauge::new(name, help))
     }
 
     pub(super) fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
@@ -69,6 +80,11 @@ impl Registrar<'_> {
 
     pub(super) fn gauges<L: Label>(&self, name: &str, help: &str, label: &str) -> Family<L, IntGauge> {
         let vector = self.add(IntGaugeVec::new(Opts::new(name, help), &[label]));
+        Family::new(|value| vector.with_label_values(&[value]))
+    }
+
+    pub(super) fn float_gauges<L: Label>(&self, name: &str, help: &str, label: &str) -> Family<L, Gauge> {
+        let vector = self.add(GaugeVec::new(Opts::new(name, help), &[label]));
         Family::new(|value| vector.with_label_values(&[value]))
     }
 

@@ -42,6 +42,26 @@ macro_rules! labels {
 }
 
 labels! {
+    /// The method of a request, as OpenTelemetry names it: a bounded set, so that no caller can make up new ones.
+    HttpMethod {
+        /// GET.
+        Get = "GET",
+        /// HEAD.
+        Head = "HEAD",
+        /// POST.
+        Post = "POST",
+        /// DELETE.
+        Delete = "DELETE",
+        /// PUT.
+        Put = "PUT",
+        /// PATCH.
+        Patch = "PATCH",
+        /// OPTIONS.
+        Options = "OPTIONS",
+        /// Any other.
+        Other = "_OTHER",
+    }
+
     /// What became of a request for a hold.
     HoldOutcome {
         /// It was placed.
@@ -52,12 +72,24 @@ labels! {
         InsufficientStock = "insufficient_stock",
         /// The product takes no new holds.
         ProductSuspended = "product_suspended",
-        /// The product is unknown, or the quantity is over the limit.
-        Invalid = "validation_failed",
+        /// There is no such product.
+        ProductUnknown = "product_unknown",
+        /// More units than one hold may have.
+        QuantityOverLimit = "quantity_over_limit",
         /// Its key was used with another body.
         KeyReused = "idempotency_key_reused",
-        /// It was not served; see the refused work.
-        NotServed = "not_served",
+        /// Too much was waiting.
+        Overloaded = "overloaded",
+        /// Its deadline came before its turn.
+        Deadline = "deadline",
+        /// The database could not be reached.
+        DatabaseUnavailable = "database_unavailable",
+        /// Its commit's outcome was not known in time.
+        OutcomeUnknown = "outcome_unknown",
+        /// The server is stopping.
+        Stopping = "stopping",
+        /// Something unforeseen.
+        Internal = "internal",
     }
 
     /// What became of a request for an order.
@@ -72,12 +104,22 @@ labels! {
         HoldReleased = "hold_released",
         /// The hold was an order already.
         HoldAlreadyRedeemed = "hold_already_redeemed",
-        /// The hold is unknown.
-        Invalid = "validation_failed",
+        /// There is no such hold.
+        HoldUnknown = "hold_unknown",
         /// Its key was used with another body.
         KeyReused = "idempotency_key_reused",
-        /// It was not served; see the refused work.
-        NotServed = "not_served",
+        /// Too much was waiting.
+        Overloaded = "overloaded",
+        /// Its deadline came before its turn.
+        Deadline = "deadline",
+        /// The database could not be reached.
+        DatabaseUnavailable = "database_unavailable",
+        /// Its commit's outcome was not known in time.
+        OutcomeUnknown = "outcome_unknown",
+        /// The server is stopping.
+        Stopping = "stopping",
+        /// Something unforeseen.
+        Internal = "internal",
     }
 
     /// What became of a payment event.
@@ -96,8 +138,22 @@ labels! {
         KeyConflict = "payment_key_conflict",
         /// There is no such order.
         OrderUnknown = "order_unknown",
-        /// It was not served; see the refused work.
-        NotServed = "not_served",
+        /// Its signature is missing, wrong, or too old.
+        Unsigned = "unsigned",
+        /// Its body or its key is not one of an event.
+        Invalid = "validation_failed",
+        /// Too much was waiting.
+        Overloaded = "overloaded",
+        /// Its deadline came before its turn.
+        Deadline = "deadline",
+        /// The database could not be reached.
+        DatabaseUnavailable = "database_unavailable",
+        /// Its commit's outcome was not known in time.
+        OutcomeUnknown = "outcome_unknown",
+        /// The server is stopping.
+        Stopping = "stopping",
+        /// Something unforeseen.
+        Internal = "internal",
     }
 
     /// A part of a batch's transaction.
@@ -178,6 +234,50 @@ labels! {
         LedgerChained = "I6",
     }
 
+    /// Why a product takes no new holds.
+    SuspensionReason {
+        /// It breaks an invariant.
+        Inconsistent = "inconsistent",
+        /// An operator said so.
+        Operator = "operator",
+    }
+
+    /// A read that all who wait for it share.
+    ReadKind {
+        /// The stock of products.
+        Stock = "stock",
+        /// What describes products.
+        Description = "description",
+        /// Holds.
+        Hold = "hold",
+        /// Orders.
+        Order = "order",
+        /// Pages of products.
+        ProductList = "product_list",
+    }
+
+    /// What a connection to the database is for.
+    ConnectionPurpose {
+        /// The transactions of batches.
+        Batches = "batches",
+        /// Shared reads.
+        Reads = "reads",
+        /// All else that writes, and long reads.
+        Desk = "desk",
+        /// Changes of the schema.
+        Migration = "migration",
+    }
+
+    /// What became of a span that was to be exported.
+    SpanFate {
+        /// The collector took it.
+        Exported = "exported",
+        /// The collector refused it, or did not answer.
+        Failed = "failed",
+        /// Too many were waiting.
+        Dropped = "dropped",
+    }
+
     /// How a round of the reconciler ended.
     Round {
         /// Nothing was found.
@@ -213,21 +313,43 @@ impl From<PaymentEffect> for PaymentOutcome {
     }
 }
 
+/// What a request is counted as that was turned away.
+macro_rules! turned_away {
+    ($($outcome:ident),*) => {$(
+        impl From<TurnedAway> for $outcome {
+            fn from(reason: TurnedAway) -> Self {
+                match reason {
+                    TurnedAway::QueueFull => Self::Overloaded,
+                    // Who hung up waited no longer, either.
+                    TurnedAway::Deadline | TurnedAway::HungUp => Self::Deadline,
+                    TurnedAway::DatabaseUnavailable => Self::DatabaseUnavailable,
+                    TurnedAway::OutcomeUnknown => Self::OutcomeUnknown,
+                    TurnedAway::Stopping => Self::Stopping,
+                    TurnedAway::Internal => Self::Internal,
+                }
+            }
+        }
+    )*};
+}
+
+turned_away!(HoldOutcome, OrderOutcome, PaymentOutcome);
+
 impl From<Refusal> for HoldOutcome {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::InsufficientStock { .. } => Self::InsufficientStock,
             Refusal::ProductSuspended => Self::ProductSuspended,
             Refusal::KeyReused => Self::KeyReused,
-            Refusal::ProductUnknown
-            | Refusal::HoldUnknown
+            Refusal::ProductUnknown => Self::ProductUnknown,
+            Refusal::QuantityOverLimit { .. } => Self::QuantityOverLimit,
+            // Nothing that a wish for units is answered with.
+            Refusal::HoldUnknown
             | Refusal::OrderUnknown
             | Refusal::PaymentKeyConflict
-            | Refusal::QuantityOverLimit { .. }
             | Refusal::StockOverLimit
             | Refusal::HoldAlreadyRedeemed { .. }
             | Refusal::HoldExpired
-            | Refusal::HoldReleased => Self::Invalid,
+            | Refusal::HoldReleased => Self::Internal,
         }
     }
 }
@@ -239,14 +361,15 @@ impl From<Refusal> for OrderOutcome {
             Refusal::HoldReleased => Self::HoldReleased,
             Refusal::HoldAlreadyRedeemed { .. } => Self::HoldAlreadyRedeemed,
             Refusal::KeyReused => Self::KeyReused,
+            Refusal::HoldUnknown => Self::HoldUnknown,
+            // Nothing that a wish for an order is answered with.
             Refusal::ProductUnknown
-            | Refusal::HoldUnknown
             | Refusal::OrderUnknown
             | Refusal::PaymentKeyConflict
             | Refusal::QuantityOverLimit { .. }
             | Refusal::StockOverLimit
             | Refusal::ProductSuspended
-            | Refusal::InsufficientStock { .. } => Self::Invalid,
+            | Refusal::InsufficientStock { .. } => Self::Internal,
         }
     }
 }

@@ -12,12 +12,16 @@ use serde::ser::SerializeMap;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::fmt::format::{JsonFields, Writer};
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::fmt::format::{DefaultFields, JsonFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use super::traces::{TARGET, Traces};
 
 /// How to log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +41,18 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts to log, once for the process; a second call changes nothing. Panics are logged, too, as
-/// errors.
-pub fn start(settings: &LogSettings) {
+/// Starts to log and to record `traces`, once for the process; a second call changes nothing. Panics are
+/// logged, too, as errors.
+pub fn start(settings: &LogSettings, traces: &Traces) {
     let terminal = std::io::stderr().is_terminal();
     let colors = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let format = format_of(settings, terminal);
-    let subscriber = Registry::default().with(layer(format, &settings.filter, colors, std::io::stderr));
-    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+    let logs = Registry::default().with(layer(format, &settings.filter, colors, std::io::stderr));
+    let started = match traces.layer() {
+        Some(traces) => tracing::subscriber::set_global_default(logs.with(traces)),
+        None => tracing::subscriber::set_global_default(logs),
+    };
+    if started.is_ok() {
         std::panic::set_hook(Box::new(|panic| {
             let panic_message = panic.payload_as_str().unwrap_or("none");
             let location = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -63,13 +71,36 @@ where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     // `config` has parsed the filter before; what it cannot use it refused.
-    let filter = EnvFilter::new(filter);
+    // Whatever the filter says, spans for traces are known here, too: they lead to the request's own span,
+    // which they are in. None of their fields is shown.
+    let for_traces = filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET);
+    let filter = EnvFilter::new(filter).or(for_traces.with_max_level_hint(LevelFilter::INFO));
     // A log that cannot be written must not stop the sale: no complaint about it on standard error,
     // whose loss would be a panic.
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
     match format {
-        LogFormat::Text => lines.with_ansi(colors).with_filter(filter).boxed(),
+        LogFormat::Text => lines.fmt_fields(TextFields).with_ansi(colors).with_filter(filter).boxed(),
         LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(JsonLine).with_filter(filter).boxed(),
+    }
+}
+
+/// Formats fields for people; those of spans that are for traces not at all.
+struct TextFields;
+
+impl<'writer> FormatFields<'writer> for TextFields {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut found = ForTraces(false);
+        fields.record(&mut found);
+        if found.0 { Ok(()) } else { DefaultFields::new().format_fields(writer, fields) }
+    }
+}
+
+/// Looks for the field that only spans for traces have.
+struct ForTraces(bool);
+
+impl Visit for ForTraces {
+    fn record_debug(&mut self, field: &Field, _value: &dyn fmt::Debug) {
+        self.0 |= field.name() == "otel.kind";
     }
 }
 
@@ -88,6 +119,9 @@ where
         let mut fields = Members::default();
         // From the outermost span inwards, the event last: what is nearer says more.
         for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
+            if span.metadata().target() == TARGET {
+                continue;
+            }
             let extensions = span.extensions();
             let formatted = extensions.get::<FormattedFields<N>>().map_or("", |formatted| formatted.as_str());
             if let Ok(Value::Object(members)) = serde_json::from_str(formatted) {
@@ -156,18 +190,15 @@ impl Visit for Members {
     }
 }
 
+/// What `happen` logs: for tests of whatever logs.
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
+pub(crate) fn logged(format: LogFormat, filter: &str, happen: impl FnOnce()) -> String {
     use std::sync::{Arc, Mutex};
 
-    use super::*;
-
-    /// Keeps what is written to it.
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Page {
+    impl std::io::Write for Page {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
             self.0.lock().expect("no test panicked with it").extend_from_slice(bytes);
             Ok(bytes.len())
@@ -178,14 +209,17 @@ mod tests {
         }
     }
 
-    fn logged(format: LogFormat, filter: &str, happen: impl FnOnce()) -> String {
-        let page = Page::default();
-        let writer = page.clone();
-        let subscriber = Registry::default().with(layer(format, filter, false, move || writer.clone()));
-        tracing::subscriber::with_default(subscriber, happen);
-        let bytes = page.0.lock().expect("no test panicked with it").clone();
-        String::from_utf8(bytes).expect("UTF-8")
-    }
+    let page = Page::default();
+    let writer = page.clone();
+    let subscriber = Registry::default().with(layer(format, filter, false, move || writer.clone()));
+    tracing::subscriber::with_default(subscriber, happen);
+    let bytes = page.0.lock().expect("no test panicked with it").clone();
+    String::from_utf8(bytes).expect("UTF-8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn the_format_is_that_of_who_reads_unless_it_is_set() {
@@ -233,5 +267,22 @@ mod tests {
         });
         assert!(!text.contains("not this"), "{text}");
         assert!(text.contains("WARN") && text.contains("this product_id=7"), "{text}");
+    }
+
+    #[test]
+    fn a_span_for_traces_leads_to_its_request_and_shows_nothing_of_itself() {
+        for (format, filter) in
+            [(LogFormat::Json, "info"), (LogFormat::Text, "info"), (LogFormat::Json, "holdfast::telemetry=info")]
+        {
+            let text = logged(format, filter, || {
+                let request = tracing::info_span!("request", request_id = "the-one-to-find");
+                let recorded = tracing::info_span!(target: TARGET, parent: &request, "request", otel.kind = "server", url.path = "/secret");
+                // Only this one is entered.
+                let _entered = recorded.enter();
+                tracing::info!("an order was made");
+            });
+            assert!(text.contains("the-one-to-find") && text.contains("an order was made"), "{text}");
+            assert!(!text.contains("otel.kind") && !text.contains("/secret"), "{text}");
+        }
     }
 }

@@ -1,13 +1,19 @@
-//! What people and machines can see of a running server: logs ([`logs`]) and metrics ([`metrics`]).
+//! What people and machines can see of a running server: logs ([`logs`]), metrics ([`metrics`]) and traces
+//! ([`traces`]).
 //!
 //! What belongs here: the one definition of every metric, label value and log form. What does not:
 //! decisions about when to count or log; those are made where things happen, with a handle that
 //! `app` passes on. This room imports nothing of ours but the values of `sale`, so that
-//! every other room may use it. Traces will be a third file, and a layer more in [`logs::start`].
+//! every other room may use it.
 
 mod families;
 pub mod labels;
 pub mod logs;
 pub mod metrics;
+pub mod traces;
 
-pub use metrics::{EngineMetrics, HttpMetrics, Metrics, ReconcilerMetrics};
+pub use metrics::{
+    EngineMetrics, HttpMetrics, Metrics, OpenConnection, ReconcilerMetrics, RequestMetrics, StockFigures, StoreMetrics,
+    TraceMetrics,
+};
+pub use traces::Traces;

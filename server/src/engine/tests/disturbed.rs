@@ -178,6 +178,10 @@ impl Store for Disturbed {
         self.inner.max_writers()
     }
 
+    fn system(&self) -> &'static str {
+        self.inner.system()
+    }
+
     async fn reserve_ids(&self, sequence: Sequence, count: u64) -> Result<u64, StoreError> {
         self.inner.reserve_ids(sequence, count).await
     }

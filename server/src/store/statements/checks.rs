@@ -305,9 +305,9 @@ fn ledger(product: Option<ProductId>) -> Vec<Check> {
     ]
 }
 
-/// Every product, with what changes when it does, and whether it is suspended.
+/// Every product, with what changes when it does, whether it is suspended, and why.
 pub(in crate::store) const MARKS: &str =
-    "SELECT id, movement_seq, updated_at, status = 'suspended' FROM products ORDER BY id";
+    "SELECT id, movement_seq, updated_at, status = 'suspended', suspended_reason FROM products ORDER BY id";
 
 /// The figures of the quick check, of some products: status, what an operator accepted, counters, units of active holds, the last
 /// movement's number, the highest there is, and its balances.
