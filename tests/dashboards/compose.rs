@@ -6,6 +6,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use clap::Args;
+use holdfast_loadtest::cli::RunArguments;
 use holdfast_test_support::rig::process::{Plan, run};
 use holdfast_test_support::{Kind, OrFail, Setup};
 use serde_json::Value;
@@ -93,6 +95,19 @@ fn names_in_the_compose_file_lead_somewhere() {
         endpoint.rsplit_once(':').map(|(_, port)| port),
         string(&receiver["endpoint"]).rsplit_once(':').map(|(_, port)| port)
     );
+}
+
+#[test]
+fn the_harness_takes_what_it_is_told() {
+    let compose = yaml(COMPOSE);
+    let command = string(&compose["services"]["loadtest"]["command"]).replace("${LOADTEST_ARGUMENTS:-}", "");
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let taken = RunArguments::augment_args(clap::Command::new("run")).try_get_matches_from(&words);
+    if let Err(error) = taken {
+        panic!("{words:?}: {error}");
+    }
+    let grafana = format!("--annotate http://grafana:{}", container_port(&compose, "grafana"));
+    assert!(command.contains(&grafana), "{command}");
 }
 
 #[test]
@@ -239,6 +254,12 @@ fn image_environment() -> Vec<(String, String)> {
         .collect();
     assert!(!pairs.is_empty(), "the image has no settings");
     pairs
+}
+
+/// The port that a service has inside, of the first that it shows.
+fn container_port(compose: &Value, service: &str) -> String {
+    let port = string(&compose["services"][service]["ports"][0]);
+    port.rsplit(':').next().unwrap_or_default().to_owned()
 }
 
 fn listen_port() -> String {

@@ -77,7 +77,7 @@ fn judge_one<Body: Copy + PartialEq>(
                     )
                 });
                 findings.judged(Check::Replays);
-            } else if made(false).filter(answered_before).is_some() {
+            } else if made(false).as_ref().is_some_and(answered_before) {
                 // Another body, as it should be.
                 findings.judged(Check::Replays);
             }

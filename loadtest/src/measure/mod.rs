@@ -240,4 +240,4 @@ fn end_of(history: &History) -> Moment {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

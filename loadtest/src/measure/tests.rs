@@ -8,7 +8,7 @@ const SECOND: u64 = Moment::SECOND;
 const SERVER_BEGAN: i64 = 1_764_640_800_000_000;
 
 /// A history of a private server with one product of 10 units, of id 1, which `rush` sells.
-pub(super) fn history_of(records: Vec<Record>) -> History {
+pub(crate) fn history_of(records: Vec<Record>) -> History {
     let limits = Limits { hold_ttl_seconds: 2, payment_window_seconds: 5, max_qty_per_hold: 100 };
     let product = ProductUnderTest { product: 1, scenario: ScenarioName::Rush, stock: 10, made: Moment(0) };
     let header = Header {

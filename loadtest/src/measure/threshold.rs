@@ -121,7 +121,7 @@ impl Threshold {
             Comparison::AtMost => seen.value() <= self.limit.value(),
         };
         let reached = if missed { Reached::Missed } else { Reached::Met };
-        Judged { threshold: self.clone(), reached, seen: seen.to_string(), samples }
+        Judged { threshold: self.clone(), reached, seen: seen.brief().to_string(), samples }
     }
 
     /// The figure of an endpoint, in the unit of the limit, and from how many requests or answers it is.
@@ -146,6 +146,20 @@ impl Threshold {
 }
 
 impl Limit {
+    /// With four significant digits, as people read a figure. A count stays as it is.
+    fn brief(self) -> Self {
+        let brief = |value: f64| {
+            let digits = 10_f64.powf(3.0 - value.abs().max(1e-9).log10().floor());
+            (value * digits).round() / digits
+        };
+        match self {
+            Self::Time(value) => Self::Time(brief(value)),
+            Self::Percent(value) => Self::Percent(brief(value)),
+            Self::Count(value) => Self::Count(value),
+            Self::PerSecond(value) => Self::PerSecond(brief(value)),
+        }
+    }
+
     fn value(self) -> f64 {
         match self {
             Self::Time(value) | Self::Percent(value) | Self::Count(value) | Self::PerSecond(value) => value,

@@ -26,7 +26,7 @@ pub fn products(name: ScenarioName, sizes: &Sizes) -> Vec<u64> {
         // One for single units, one for mixed quantities, one for a careful client alone.
         ScenarioName::Boundary => (3, 20, 100),
         // Enough for a queue, and too few for all.
-        ScenarioName::Rush => (2, users * 4, users * 20),
+        ScenarioName::Rush => (2, users * 4, users * 10),
         ScenarioName::Duplicates => (super::duplicates::LANES, 40, 400),
         ScenarioName::Expiry => (super::expiry::PARTS, 12, 20),
         ScenarioName::Retries => (2, 200, 2_000),

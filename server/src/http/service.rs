@@ -49,7 +49,6 @@ pub(super) async fn answer(
         route = template,
         request_id = request_id.to_str().unwrap_or_default(),
         trace_id = decision.trace_id().map(tracing::field::display),
-        status = tracing::field::Empty,
     );
     let recorded =
         traces.request(decision, &span, &head, record.method.name(), template, request_id.to_str().unwrap_or_default());
@@ -72,7 +71,6 @@ pub(super) async fn answer(
         Err(_) => refuse(&Problem::Internal),
     };
     let status = answer.status().as_u16();
-    span.record("status", status);
     record.status = status;
     if let Some(recorded) = &recorded {
         recorded.answered(status);

@@ -49,6 +49,8 @@ pub(super) struct MySql {
 impl MySql {
     /// Of a `mysql://` or `mariadb://` URL.
     pub(super) fn new(url: &str) -> Result<Self, StoreError> {
+        // sqlx takes the process's choice, and a build may have several to choose from. If there is one, it stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let misconfigured = |text: String| StoreError::new(Fault::Refused, Misconfigured(text));
         let rest = url.strip_prefix("mysql://").or_else(|| url.strip_prefix("mariadb://")).ok_or_else(|| {
             misconfigured("the database URL must be sqlite:PATH or mysql://user:password@host:port/name".to_owned())

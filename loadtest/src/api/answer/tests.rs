@@ -16,6 +16,9 @@ const WEBHOOK: Operation = Operation::Webhook { key: Key(1), order: 9, news: New
 const PRODUCT: Operation = Operation::ReadProduct { product: 3, at_rest: false };
 const ALL: [Operation; 7] = [HOLD, RELEASE, READ_HOLD, ORDER, READ_ORDER, WEBHOOK, PRODUCT];
 
+/// Status, code, and how that is written.
+type Refusal = (u16, Code, &'static str);
+
 /// 2025-12-02T01:00:00Z.
 const ONE_O_CLOCK: i64 = 1_764_637_200_000_000;
 
@@ -121,7 +124,7 @@ fn refusals_are_those_of_their_endpoint() {
         (503, Code::Overloaded, "overloaded"),
         (503, Code::DatabaseUnavailable, "database_unavailable"),
     ];
-    let rows: [(&[(u16, Code, &str)], &[Operation]); 8] = [
+    let rows: [(&[Refusal], &[Operation]); 8] = [
         (&holds, &[HOLD]),
         (&keys, &[HOLD, ORDER]),
         (&orders, &[ORDER]),

@@ -12,7 +12,7 @@
 //! earliest deadline and the order's answer nothing is sure. What a read showed to be active, pending or
 //! paid had not come back before that read was sent, since what came back never goes out again.
 
-use super::{Hold, HoldBody, Keyed, Ledger, NEVER, Placed};
+use super::{Hold, HoldBody, Keyed, Ledger, NEVER, Order, Placed};
 use crate::history::Moment;
 
 /// From a moment on, until another.
@@ -63,7 +63,7 @@ impl Ledger<'_> {
             .min()
             .unwrap_or(unknown_cancelled_after)
             .max(hold.redeemed_at());
-        let cancelled = orders().filter_map(|order| order.cancelled_by()).map(|seen| seen.ended).min();
+        let cancelled = orders().filter_map(Order::cancelled_by).map(|seen| seen.ended).min();
         let released = hold.released().map_or(NEVER, |seen| seen.ended).min(cancelled.unwrap_or(NEVER));
 
         // Until then it surely was active, unless it was redeemed.

@@ -200,6 +200,12 @@ impl World {
         1_700_000_000_123_456 + microseconds + microseconds / 2000
     }
 
+    /// How long it is until shortly before or after the next whole second of the server, when holds end.
+    fn until_deadlines(&mut self, now: u64) -> u64 {
+        let left = 1_000_000 - Self::clock(now).rem_euclid(1_000_000);
+        (u64::try_from(left).unwrap() * 1000).saturating_sub(20 * MILLISECOND) + self.rng.u64(0..60 * MILLISECOND)
+    }
+
     fn delay(&mut self) -> u64 {
         match self.rng.u32(0..100) {
             0..70 => self.rng.u64(1..4 * MILLISECOND),
@@ -218,7 +224,7 @@ impl World {
             None => self.choose(),
         };
         let request = self.requests.len();
-        let (mut open, mut under_way) = (true, true);
+        let mut under_way = true;
         if self.rng.u32(0..100) < self.crowd.lost {
             // The client gives up; the request may not arrive, or be under way for a long time yet.
             let gives_up = now + self.delay() + 1;
@@ -234,7 +240,6 @@ impl World {
                     self.at(at, Event::Effect(request));
                 }
             }
-            open = true;
         } else {
             let at = now + self.delay();
             self.at(at, Event::Effect(request));
@@ -252,9 +257,7 @@ impl World {
         } else {
             None
         };
-        self.requests.push(Request { client, operation, invoked: now, outcome, open, under_way });
-        open = self.requests[request].open;
-        debug_assert!(open, "the client waits");
+        self.requests.push(Request { client, operation, invoked: now, outcome, open: true, under_way });
     }
 
     /// What somebody in the crowd does next.
@@ -367,10 +370,10 @@ impl World {
         if matches!(outcome, Outcome::Held { .. } | Outcome::Ordered { .. }) {
             self.sent.push(operation);
         }
-        let pause = if self.rng.u32(0..100) < self.crowd.pauses {
-            self.rng.u64(1..2_500 * MILLISECOND)
-        } else {
-            self.rng.u64(1..3 * MILLISECOND)
+        let pause = match self.rng.u32(0..100) {
+            0..12 => self.until_deadlines(now),
+            12.. if self.rng.u32(0..100) < self.crowd.pauses => self.rng.u64(1..2_500 * MILLISECOND),
+            _ => self.rng.u64(1..3 * MILLISECOND),
         };
         self.at(now + pause, Event::Send(client));
     }

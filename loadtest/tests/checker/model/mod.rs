@@ -8,4 +8,4 @@ mod driver;
 mod sale;
 
 pub(crate) use bug::Bug;
-pub(crate) use driver::{Crowd, run};
+pub(crate) use driver::{Crowd, header, run};

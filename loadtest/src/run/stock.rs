@@ -1,0 +1,104 @@
+//! The products that a run sells: made and named, or found and vouched for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Semaphore;
+
+use super::{Aim, Products, RunError, Settings};
+use crate::history::{Moment, ProductUnderTest, ScenarioName, ScenarioPlan};
+use crate::scenario::{self, Sizes};
+use crate::target::{Operator, TargetError};
+
+/// How many are made at a time.
+const PARALLEL: usize = 16;
+
+/// Makes the products of every scenario that runs, or looks at the one that was given. `made` has the ids of
+/// those that were made, even if that failed half-way.
+///
+/// # Errors
+/// If one cannot be made, or the one that was given is not as it was vouched for.
+pub(super) async fn stock(
+    settings: &Settings,
+    operator: &Operator,
+    run: &str,
+    scenarios: &[ScenarioPlan],
+    began: Instant,
+    made: &mut Vec<u64>,
+) -> Result<Vec<ProductUnderTest>, RunError> {
+    let names = scenarios.iter().filter(|plan| plan.left_out.is_none()).map(|plan| plan.name);
+    if let Aim::Host { products: Products::Given { product, sole_stock }, .. } = &settings.aim {
+        return given(operator, *product, *sole_stock, names, began).await;
+    }
+    let sizes = Sizes { stock: settings.stock, users: settings.users, quick: settings.quick };
+    let wanted: Vec<(ScenarioName, usize, u64)> = names
+        .flat_map(|name| {
+            let stocks = scenario::products(name, &sizes);
+            stocks.into_iter().enumerate().map(move |(number, stock)| (name, number + 1, stock))
+        })
+        .collect();
+    let permits = Arc::new(Semaphore::new(PARALLEL));
+    let tasks: Vec<_> = wanted
+        .into_iter()
+        .map(|(scenario, number, stock)| {
+            let (permits, operator) = (Arc::clone(&permits), operator.clone());
+            let name = format!("loadtest {run} {scenario} {number}");
+            tokio::spawn(async move {
+                // The semaphore is never closed.
+                let _permit = permits.acquire_owned().await;
+                let product = operator.add_product(&name, stock).await?;
+                Ok::<_, TargetError>(ProductUnderTest { product, scenario, stock, made: moment(began) })
+            })
+        })
+        .collect();
+    let mut products = Vec::with_capacity(tasks.len());
+    let mut trouble = None;
+    for task in tasks {
+        match task.await {
+            Ok(Ok(product)) => {
+                made.push(product.product);
+                products.push(product);
+            }
+            Ok(Err(error)) => drop(trouble.get_or_insert(error)),
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+    match trouble {
+        None => Ok(products),
+        Some(error) => Err(error.into()),
+    }
+}
+
+/// The product that was given, for the first of the scenarios.
+async fn given(
+    operator: &Operator,
+    product: u64,
+    sole_stock: Option<u64>,
+    mut names: impl Iterator<Item = ScenarioName>,
+    began: Instant,
+) -> Result<Vec<ProductUnderTest>, RunError> {
+    let found = operator.product(product).await?;
+    if let Some(stock) = sole_stock
+        && (found.stock_available != stock.cast_signed() || found.stock_reserved != 0)
+    {
+        return Err(RunError::Usage(format!(
+            "product {product} has {} units, {} of them held, and --stocked says that it has {stock} that are all free",
+            found.stock_available, found.stock_reserved
+        )));
+    }
+    let stock = u64::try_from(found.available_stock).unwrap_or_default();
+    let products = names.next().map(|scenario| ProductUnderTest { product, scenario, stock, made: moment(began) });
+    Ok(products.into_iter().collect())
+}
+
+/// Suspends what was made, when there is no history to clean up by.
+pub(super) async fn withdraw(operator: &Operator, made: &[u64]) {
+    for product in made {
+        // There is an error to be told already.
+        let _ = operator.suspend_product(*product).await;
+    }
+}
+
+fn moment(began: Instant) -> Moment {
+    Moment(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+}

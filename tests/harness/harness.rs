@@ -1,0 +1,114 @@
+//! How the tests run the harness: its binary, and the report that it writes for programs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use holdfast_test_support::OrFail;
+use holdfast_test_support::rig::process::{self, Finished, Plan};
+use serde_json::Value;
+
+/// How long a run may take before it counts as hanging.
+const RUN_LIMIT: Duration = Duration::from_mins(4);
+
+/// The server's binary.
+pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_holdfast");
+
+/// A command line of the harness, with a folder for what it writes.
+#[derive(Debug)]
+pub(crate) struct Harness {
+    plan: Plan,
+    folder: tempfile::TempDir,
+}
+
+/// What a run left behind.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// How it ended, and what it wrote on its streams.
+    pub(crate) finished: Finished,
+    /// The report for programs, if it came to that.
+    pub(crate) report: Option<Value>,
+    folder: tempfile::TempDir,
+}
+
+impl Harness {
+    /// `holdfast-loadtest run` with a history and a JSON report.
+    pub(crate) fn run(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().or_fail();
+        let mut plan = Plan::new(binary());
+        plan.arguments.push("run".into());
+        plan.arguments.extend(arguments.iter().map(Into::into));
+        plan.arguments.extend(["--history".into(), folder.path().join("history.jsonl").into()]);
+        plan.arguments
+            .extend(["--report".into(), format!("json={}", folder.path().join("report.json").display()).into()]);
+        Self { plan, folder }
+    }
+
+    /// A quick run against a private server on this database.
+    pub(crate) fn quick(database_url: &str, seed: u64) -> Self {
+        Self::run(&["--quick", "--server-bin", SERVER, "--database-url", database_url, "--seed", &seed.to_string()])
+    }
+
+    /// With a variable in its environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.plan.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// What it is started by.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Runs it to its end.
+    pub(crate) async fn finish(self) -> Run {
+        let finished = process::run(&self.plan, RUN_LIMIT).await.or_fail();
+        self.ended(finished)
+    }
+
+    /// What it left behind.
+    pub(crate) fn ended(self, finished: Finished) -> Run {
+        let report = std::fs::read(self.folder.path().join("report.json")).ok();
+        let report = report.map(|bytes| serde_json::from_slice(&bytes).or_fail());
+        Run { finished, report, folder: self.folder }
+    }
+}
+
+impl Run {
+    /// Ends the test unless the exit code is this one.
+    #[track_caller]
+    pub(crate) fn assert_code(&self, code: i32) {
+        assert_eq!(self.finished.code(), Some(code), "{}\n{}", self.finished.out, self.finished.err);
+    }
+
+    /// How a check ended.
+    pub(crate) fn standing(&self, check: &str) -> &str {
+        let checks = self.report()["checks"].as_array().expect("checks");
+        let found = checks.iter().find(|found| found["check"] == check).expect(check);
+        found["standing"].as_str().expect("a standing")
+    }
+
+    /// The report for programs.
+    pub(crate) fn report(&self) -> &Value {
+        self.report.as_ref().unwrap_or_else(|| panic!("no report: {}\n{}", self.finished.out, self.finished.err))
+    }
+
+    /// Where the history is.
+    pub(crate) fn history(&self) -> PathBuf {
+        self.folder.path().join("history.jsonl")
+    }
+
+    /// All that it wrote, on streams and into files.
+    pub(crate) fn everything(&self) -> String {
+        let read = |name: &str| std::fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        [&self.finished.out, &self.finished.err, &read("history.jsonl"), &read("report.json")]
+            .map(String::as_str)
+            .concat()
+    }
+}
+
+/// The harness, built beside the server.
+pub(crate) fn binary() -> PathBuf {
+    let path = Path::new(SERVER).with_file_name("holdfast-loadtest");
+    assert!(path.is_file(), "{} is not built: cargo build -p holdfast-loadtest", path.display());
+    path
+}

@@ -1,0 +1,9 @@
+//! The load-test harness, from outside: its own binary against the real server, on real databases.
+//!
+//! What does not belong here: how a history is judged (tests of the checker), and servers with bugs (they
+//! have a package of their own).
+
+mod clean;
+mod exits;
+mod harness;
+mod staging;
