@@ -36,6 +36,7 @@ pub(super) fn judge(ledger: &Ledger<'_>, shelves: &IndexMap<u64, Shelf>, finding
             continue;
         }
         let free = shelf.free(seen.invoked, seen.ended);
+        let is_possible = |named: i64| free.contains(named) || (named == 0 && free.most < 0);
         let (from, to) = (seen.invoked.seconds(), seen.ended.seconds());
         if free.least >= i64::from(quantity) {
             breach(&|| {
@@ -44,7 +45,7 @@ pub(super) fn judge(ledger: &Ledger<'_>, shelves: &IndexMap<u64, Shelf>, finding
                     shelf.stock
                 )
             });
-        } else if let Some(named) = named.filter(|named| !free.contains(*named) && !(*named == 0 && free.most < 0)) {
+        } else if let Some(named) = named.filter(|named| !is_possible(*named)) {
             breach(&|| {
                 format!(
                     "a hold of {quantity} units of product {product} was refused between {from:.3} s and {to:.3} s with {named} units said to be available, but {free} of {} were free",
