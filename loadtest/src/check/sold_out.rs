@@ -3,7 +3,9 @@
 //! Why a right server cannot break it: it refuses a hold of q units only if at some moment between request and
 //! answer fewer than q were free (I8), and names how many those were. At every moment at least stock less what
 //! perhaps was out is free, and at most stock less what surely was. So with q free units at every moment of the
-//! request there was no such moment, and the number named lies within the bounds of the request's span, below q.
+//! request there was no such moment, and the number named lies within the bounds of the request's span, below q. Where
+//! more units are out than there are, 0 is as near to the truth as an answer can come: that is an oversell, and no
+//! false refusal.
 
 use indexmap::IndexMap;
 
@@ -34,6 +36,7 @@ pub(super) fn judge(ledger: &Ledger<'_>, shelves: &IndexMap<u64, Shelf>, finding
             continue;
         }
         let free = shelf.free(seen.invoked, seen.ended);
+        let is_possible = |named: i64| free.contains(named) || (named == 0 && free.most < 0);
         let (from, to) = (seen.invoked.seconds(), seen.ended.seconds());
         if free.least >= i64::from(quantity) {
             breach(&|| {
@@ -42,7 +45,7 @@ pub(super) fn judge(ledger: &Ledger<'_>, shelves: &IndexMap<u64, Shelf>, finding
                     shelf.stock
                 )
             });
-        } else if let Some(named) = named.filter(|named| !free.contains(*named)) {
+        } else if let Some(named) = named.filter(|named| !is_possible(*named)) {
             breach(&|| {
                 format!(
                     "a hold of {quantity} units of product {product} was refused between {from:.3} s and {to:.3} s with {named} units said to be available, but {free} of {} were free",

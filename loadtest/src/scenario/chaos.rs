@@ -34,6 +34,7 @@ pub(super) async fn run(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
                 caller: if number % 2 == 0 { shop.caller() } else { detour.caller() },
                 product: stage.product(number as usize).product,
                 choices: stage.choices(0, u64::from(number)),
+                acknowledged: Vec::new(),
             };
             let over = Arc::clone(&over);
             tokio::spawn(async move {
@@ -133,10 +134,18 @@ struct Shaken {
     caller: Caller,
     product: u64,
     choices: Rng,
+    /// Requests with a key that were answered with a yes.
+    acknowledged: Vec<Operation>,
 }
 
 impl Shaken {
     async fn buy(&mut self) {
+        // Keys, and what was answered to them, must outlive a crash like everything else.
+        if self.choices.u8(..4) == 0
+            && let Some(before) = self.choices.choice(&self.acknowledged).copied()
+        {
+            self.insist(before).await;
+        }
         let units = self.choices.u32(1..=3);
         let place = Operation::PlaceHold { product: self.product, quantity: units, key: self.caller.new_key() };
         let Outcome::Held { hold, .. } = self.insist(place).await else {
@@ -144,6 +153,7 @@ impl Shaken {
             tokio::time::sleep(Duration::from_millis(20)).await;
             return;
         };
+        self.acknowledged.push(place);
         match self.choices.u8(..8) {
             0 => return,
             1 | 2 => {
@@ -152,8 +162,9 @@ impl Shaken {
             }
             _ => {}
         }
-        let order = Operation::PlaceOrder { hold, key: self.caller.new_key() };
-        let Outcome::Ordered { order, .. } = self.insist(order).await else { return };
+        let redeem = Operation::PlaceOrder { hold, key: self.caller.new_key() };
+        let Outcome::Ordered { order, .. } = self.insist(redeem).await else { return };
+        self.acknowledged.push(redeem);
         let news = if self.choices.u8(..4) == 0 { News::Success } else { News::Failure };
         self.insist(Operation::Webhook { key: self.caller.new_key(), order: order.order, news }).await;
         if self.choices.bool() {
