@@ -12,7 +12,7 @@ for_both!(a_missed_threshold_is_two, a_history_is_judged_again_alone);
 async fn a_missed_threshold_is_two(setup: Setup) {
     let database = setup.database().await;
     let arguments = ["--quick", "--scenario", "boundary", "--server-bin", SERVER, "--database-url", database.url()];
-    let conditions = ["--fail-if", "p50(hold) > 0ms", "--fail-if", "p50(hold) > 1h"];
+    let conditions = ["--fail-if", "p50(hold) > 0ms", "--fail-if", "p50(hold) > 60m"];
     let run = Harness::run(&[&arguments[..], &conditions[..]].concat()).finish().await;
     run.assert_code(2);
     assert!(run.finished.out.contains("p50(hold) > 0ms"), "{}", run.finished.out);

@@ -24,7 +24,7 @@ use crate::target::PrivateDatabase;
 /// the run was stopped; 4 wrong usage, or no server ever answered.
 #[derive(Clone, Debug, Args)]
 pub struct RunArguments {
-    /// Run the whole suite small, in less than ten seconds.
+    /// Run the whole suite small: against a private server, in less than ten seconds.
     #[arg(long)]
     quick: bool,
 
@@ -34,20 +34,20 @@ pub struct RunArguments {
     /// Users of a sustained scenario, and clients of a burst [default: 64; with --quick: 16].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Load")]
     users: Option<u32>,
-    /// How long a sustained scenario goes on, such as 30s or 5m [default: 6s; with --quick: 1s].
-    #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Load")]
+    /// How long a sustained scenario goes on, in whole seconds, such as 30s or 5m [default: 6s; with --quick: 1s].
+    #[arg(long, value_name = "TIME", value_parser = whole_seconds, help_heading = "Load")]
     duration: Option<Duration>,
     /// In what time its users arrive [default: 0s].
     #[arg(long, value_name = "TIME", value_parser = duration, help_heading = "Load")]
     ramp: Option<Duration>,
     /// Units of each product [default: what suits the scenario].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000), help_heading = "Load")]
+    #[arg(long, value_name = "N", conflicts_with = "product", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000), help_heading = "Load")]
     stock: Option<u64>,
     /// What all choices are drawn from; the same seed makes the same choices [default: at random, and shown].
     #[arg(long, value_name = "N", help_heading = "Load")]
     seed: Option<u64>,
     /// How long a client waits for an answer.
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s", help_heading = "Load")]
+    #[arg(long, value_name = "TIME", value_parser = some_time, default_value = "10s", help_heading = "Load")]
     request_timeout: Duration,
     /// How long an outcome or a deadline may be waited for. A server whose holds live longer is not tested for
     /// expiry.
@@ -58,7 +58,7 @@ pub struct RunArguments {
     ///
     /// With ADMIN_TOKEN in the environment it makes products of its own, and cleans up after. API_TOKEN and
     /// WEBHOOK_SECRET come from the environment too, if the server wants them.
-    #[arg(long, value_name = "URL", value_parser = base_url, value_hint = ValueHint::Url, help_heading = "A running server")]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, help_heading = "A running server")]
     host: Option<String>,
     /// Buy this product rather than products of its own. Others may buy it too, so only what stays sound then is
     /// judged.
@@ -139,6 +139,7 @@ impl RunArguments {
                 settings: self.setting,
             },
             Some(url) => {
+                let url = base_url(&url).map_err(|error| format!("--host: {error}"))?;
                 let set = |name: &str| environment(name).filter(|value| !value.is_empty());
                 let secrets = Secrets {
                     admin_token: set("ADMIN_TOKEN"),
@@ -187,8 +188,10 @@ impl RunArguments {
 /// The command line with the seed in it, quoted as a shell reads it. Passwords in URLs are left out.
 fn repeatable(command: &[String], given: Option<u64>, seed: u64) -> String {
     let mut words = Vec::with_capacity(command.len() + 2);
+    let mut is_setting = false;
     for word in command {
-        let bare = without_secrets(word);
+        let bare = without_secrets(word, is_setting);
+        is_setting = word == "--setting";
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,@%+".contains(c);
         words.push(if !bare.is_empty() && bare.chars().all(plain) {
             bare
@@ -202,26 +205,42 @@ fn repeatable(command: &[String], given: Option<u64>, seed: u64) -> String {
     words.join(" ")
 }
 
-/// `WEBHOOK_SECRET=whsec_…` as `WEBHOOK_SECRET=***`: a setting of the server may be a secret.
-fn without_secrets(word: &str) -> String {
-    match word.split_once('=') {
-        Some((name, _)) if ["TOKEN", "SECRET", "PASSWORD"].iter().any(|part| name.contains(part)) => {
-            format!("{name}=***")
-        }
-        _ => without_passwords(word),
+/// A word of the command line, with all that might be a secret replaced: values of the server's settings, unless it
+/// is known that they are none, and passwords and queries of URLs.
+fn without_secrets(word: &str, is_setting: bool) -> String {
+    const HARMLESS: [&str; 9] = [
+        "BATCH_MAX",
+        "HOLD_TTL_SECONDS",
+        "LOG_FORMAT",
+        "MAX_QTY_PER_HOLD",
+        "PAYMENT_WINDOW_SECONDS",
+        "PRODUCT_CACHE_SECONDS",
+        "RECONCILE_SECONDS",
+        "REQUEST_TIMEOUT_SECONDS",
+        "RUST_LOG",
+    ];
+    let (flag, setting) = match word.strip_prefix("--setting=") {
+        Some(setting) => ("--setting=", Some(setting)),
+        None => ("", is_setting.then_some(word)),
+    };
+    match setting.map(|setting| setting.split_once('=').unwrap_or((setting, ""))) {
+        Some((name, _)) if !HARMLESS.contains(&name) => format!("{flag}{name}=***"),
+        Some(_) => word.to_owned(),
+        None => without_passwords(word),
     }
 }
 
 /// `mysql://user:secret@host` as `mysql://user:***@host`.
 fn without_passwords(word: &str) -> String {
     let Some((scheme, rest)) = word.split_once("://") else { return word.to_owned() };
+    let (rest, query) = rest.split_once('?').map_or((rest, ""), |(rest, _)| (rest, "?***"));
     let end = rest.find('/').unwrap_or(rest.len());
     match rest[..end].rsplit_once('@') {
         Some((user, host)) => {
             let user = user.split_once(':').map_or(user.to_owned(), |(name, _)| format!("{name}:***"));
-            format!("{scheme}://{user}@{host}{}", &rest[end..])
+            format!("{scheme}://{user}@{host}{}{query}", &rest[end..])
         }
-        None => word.to_owned(),
+        None => format!("{scheme}://{rest}{query}"),
     }
 }
 
@@ -230,6 +249,22 @@ fn duration(text: &str) -> Result<Duration, String> {
         return Ok(Duration::from_secs(seconds));
     }
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it like 30s, 500ms or 2m"))
+}
+
+/// A duration that is not nothing.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be more than nothing".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// A duration of whole seconds, one or more: goose counts in them.
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    match some_time(text)? {
+        time if time.subsec_nanos() > 0 => Err("must be whole seconds".to_owned()),
+        time => Ok(time),
+    }
 }
 
 fn base_url(text: &str) -> Result<String, String> {
@@ -283,7 +318,15 @@ mod tests {
         assert_eq!(repeatable(&command, None, 7), "holdfast-loadtest run --fail-if 'errors > 0.1%' --seed 7");
         let command = words(&["x", "--database-url", "mysql://root:secret@db:3306/sale", "--seed", "7"]);
         assert_eq!(repeatable(&command, Some(7), 7), "x --database-url mysql://root:***@db:3306/sale --seed 7");
-        assert_eq!(without_secrets("WEBHOOK_SECRET=whsec_abc"), "WEBHOOK_SECRET=***");
-        assert_eq!(without_secrets("--annotate=http://a:b@g/x"), "--annotate=http://a:***@g/x");
+        for (word, is_setting, shown) in [
+            ("WEBHOOK_SECRET=whsec_abc", true, "WEBHOOK_SECRET=***"),
+            ("--setting=WEBHOOK_SECRET=whsec_abc", false, "--setting=WEBHOOK_SECRET=***"),
+            ("OTEL_EXPORTER_OTLP_HEADERS=authorization=x", true, "OTEL_EXPORTER_OTLP_HEADERS=***"),
+            ("--setting=BATCH_MAX=1", false, "--setting=BATCH_MAX=1"),
+            ("--annotate=http://a:b@g/x?token=c", false, "--annotate=http://a:***@g/x?***"),
+            ("html=report.html", false, "html=report.html"),
+        ] {
+            assert_eq!(without_secrets(word, is_setting), shown, "{word}");
+        }
     }
 }

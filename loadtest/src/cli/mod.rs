@@ -72,7 +72,7 @@ pub async fn main() -> ExitCode {
         Command::Mariadb => mariadb().await.map(|()| ExitCode::Held),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("holdfast-loadtest: {error}");
+        show::say(&format!("holdfast-loadtest: {error}"));
         ExitCode::Usage
     })
 }
@@ -86,17 +86,25 @@ async fn run(arguments: RunArguments) -> Result<ExitCode, Box<dyn std::error::Er
     let watcher = Arc::new(show::Screen::new());
     let finished = run::run(&settings, &stop, Arc::clone(&watcher) as Arc<dyn run::Watcher>).await;
     watcher.close();
-    let finished = finished?;
+    let finished = match finished {
+        Ok(finished) => finished,
+        Err(error) => {
+            let code = if error.is_unknown() { ExitCode::Unknown } else { ExitCode::Usage };
+            show::say(&format!("holdfast-loadtest: {error}"));
+            show::no_verdict(&results, &error.to_string(), code);
+            return Ok(code);
+        }
+    };
     let shown = show::Shown {
         history: &finished.history,
         verdict: &finished.verdict,
         path: &finished.history_path,
         goose_reports: settings.goose_reports.as_deref(),
     };
-    let code = show::show(&shown, &results).await;
-    if let Some(cleaned) = finished.cleaned {
-        show::cleaned(&cleaned);
+    if let Some(cleaned) = &finished.cleaned {
+        show::cleaned(cleaned);
     }
+    let code = show::show(&shown, &results).await;
     if code == ExitCode::Held && !results.keep_history {
         // Nobody asked for it, and there is nothing to look at.
         let _ = std::fs::remove_file(&finished.history_path);
@@ -130,14 +138,15 @@ fn stop_on_interrupt(stop: &Stop) -> Result<(), ctrlc::Error> {
         if stop.is_set() {
             std::process::exit(ExitCode::Unknown as i32);
         }
-        eprintln!("stopping, and cleaning up; once more ends it at once");
+        // Before anything is said: whoever listens may be gone.
         stop.set();
+        show::say("stopping, and cleaning up; once more ends it at once");
     })
 }
 
 async fn mariadb() -> Result<(), Box<dyn std::error::Error>> {
     let database = MariaDb::start().await?;
-    println!("{}", database.create_database().await?);
+    show::print(&format!("{}\n", database.create_database().await?));
     tokio::signal::ctrl_c().await?;
     database.terminate().await?;
     Ok(())

@@ -3,6 +3,7 @@
 //! What does not belong here: the form of a report.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +19,19 @@ use crate::report::{self, Run};
 use crate::run::{Settings, Watcher};
 use crate::target::Cleaned;
 
-/// Makes sure that what is to be written can be, before an hour of load finds out that it cannot.
+/// Says something to people. A stream that nobody reads is no reason to end a run.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Prints what was asked for. A stream that nobody reads is no reason to end a run.
+pub(super) fn print(text: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+/// Makes sure that what is to be written can be, before an hour of load finds out that it cannot. What an
+/// earlier run left there goes: it would be taken for this one's, if this one does not get that far.
 ///
 /// # Errors
 /// If a file or folder cannot be made, with its name.
@@ -29,13 +42,26 @@ pub(super) fn prepare(results: &Results, settings: &Settings) -> Result<(), Stri
             Some(folder) => std::fs::create_dir_all(folder),
             None => Ok(()),
         };
-        made.and_then(|()| File::options().append(true).create(true).open(path).map(drop))
+        made.and_then(|()| File::create(path))
+            .and_then(|_| std::fs::remove_file(path))
             .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     }
     if let Some(folder) = &settings.goose_reports {
         std::fs::create_dir_all(folder).map_err(|error| format!("cannot write in {}: {error}", folder.display()))?;
     }
+    if let Some(grafana) = &results.annotate {
+        Grafana::new(grafana, None).map_err(|error| format!("--annotate: {error}"))?;
+    }
     Ok(())
+}
+
+/// Tells CI that there was no run, in the reports that it reads.
+pub(super) fn no_verdict(results: &Results, why: &str, code: ExitCode) {
+    for wanted in &results.reports {
+        if let Err(error) = report::write_no_verdict(wanted.kind, &wanted.path, why, code as u8) {
+            say(&format!("holdfast-loadtest: {error}"));
+        }
+    }
 }
 
 /// The screen, while a run goes on: the list of checks, then a bar, or lines where there is no terminal.
@@ -65,7 +91,7 @@ impl Screen {
 
 impl Watcher for Screen {
     fn begun(&self, recorder: &Recorder, header: &Header, plan: &[Planned], expected: Duration) {
-        eprint!("{}", announcement(header, plan));
+        say(announcement(header, plan).trim_end());
         let progress = Progress::start(recorder.clone(), expected);
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
     }
@@ -79,7 +105,7 @@ impl Watcher for Screen {
     }
 
     fn note(&self, text: &str) {
-        self.with(|progress| progress.note(text), || eprintln!("{text}"));
+        self.with(|progress| progress.note(text), || say(text));
     }
 
     fn ended(&self) {
@@ -145,17 +171,17 @@ pub(super) async fn show(shown: &Shown<'_>, results: &Results) -> ExitCode {
         history_path: is_kept.then_some(shown.path),
         goose_reports: &goose_reports,
     };
-    print!("{}", report::terminal(&run));
     for wanted in &results.reports {
         if let Err(error) = report::write(wanted.kind, &wanted.path, &run) {
-            eprintln!("holdfast-loadtest: {error}");
+            say(&format!("holdfast-loadtest: {error}"));
         }
     }
     if let Some(grafana) = &results.annotate
         && let Err(error) = annotate(grafana, &run).await
     {
-        eprintln!("holdfast-loadtest: Grafana was not told of the run: {error}");
+        say(&format!("holdfast-loadtest: Grafana was not told of the run: {error}"));
     }
+    print(&report::terminal(&run));
     code
 }
 
@@ -165,12 +191,12 @@ async fn annotate(grafana: &str, run: &Run<'_>) -> Result<usize, AnnotateError> 
 
 /// Says what was cleaned up, and what could not be.
 pub(super) fn cleaned(cleaned: &Cleaned) {
-    let Cleaned { holds, orders, products, failed } = cleaned;
-    eprintln!("cleaned up: {holds} holds given back, {orders} orders failed, {products} products suspended");
+    let Cleaned { holds, orders, products, failed, .. } = cleaned;
+    say(&format!("cleaned up: {holds} holds given back, {orders} orders failed, {products} products suspended"));
     if *failed > 0 {
-        eprintln!(
-            "holdfast-loadtest: {failed} requests of the clean-up failed: look at what the run's products still have"
-        );
+        say(&format!(
+            "holdfast-loadtest: {failed} of these could not be ended: see what the run's products still have"
+        ));
     }
 }
 

@@ -34,6 +34,15 @@ pub(super) fn document(run: &Run) -> Result<String, SerializeError> {
     report.to_string()
 }
 
+/// The report of a run that came to no verdict.
+pub(super) fn no_verdict(why: &str) -> Result<String, SerializeError> {
+    let mut report = Report::new("holdfast-loadtest");
+    let mut suite = TestSuite::new(format!("{CLASS}.checks"));
+    suite.add_test_case(case("checks", "run", unwell(NonSuccessKind::Error, "no verdict", why, why)));
+    report.add_test_suite(suite);
+    report.to_string()
+}
+
 fn suite(run: &Run, name: &str) -> TestSuite {
     let header = &run.history.header;
     let mut suite = TestSuite::new(format!("{CLASS}.{name}"));

@@ -118,7 +118,7 @@ fn endpoints(run: &Run) -> String {
 }
 
 /// Text that is nothing but text, on one line.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

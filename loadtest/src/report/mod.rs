@@ -138,6 +138,22 @@ pub fn write(kind: Kind, path: &Path, run: &Run) -> Result<(), ReportError> {
     written.map_err(|source| ReportError::File { path: path.to_owned(), source })
 }
 
+/// Writes what there is to say of a run that came to no verdict, so that nobody takes an older report for its.
+///
+/// # Errors
+/// If it cannot be written there.
+pub fn write_no_verdict(kind: Kind, path: &Path, why: &str, exit_code: u8) -> Result<(), ReportError> {
+    let text = match kind {
+        Kind::Html => html::no_verdict(why),
+        Kind::Json => {
+            format!("{:#}\n", serde_json::json!({"format": 1, "verdict": "none", "why": why, "exit_code": exit_code}))
+        }
+        Kind::Junit => junit::no_verdict(why)?,
+        Kind::Markdown => format!("## No verdict\n\n{}\n", markdown::escaped(why)),
+    };
+    std::fs::write(path, text).map_err(|source| ReportError::File { path: path.to_owned(), source })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

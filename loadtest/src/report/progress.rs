@@ -97,7 +97,7 @@ impl Progress {
     /// Says something, on a line of its own.
     pub fn note(&self, text: &str) {
         match &self.shared.output {
-            Output::Bar(bar) => bar.suspend(|| eprintln!("{text}")),
+            Output::Bar(bar) => bar.suspend(|| drop(writeln!(std::io::stderr(), "{text}"))),
             Output::Lines(_) => self.shared.line(text),
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::{Settings, Target, Watcher};
+use super::{Aim, Products, Settings, Target, Watcher};
 use crate::history::{Header, Mark, Recorder, ScenarioName};
 use crate::scenario::{self, Notes, Stage, Stop};
 
@@ -30,12 +30,15 @@ struct Lanes {
 }
 
 impl Lanes {
-    fn of(header: &Header, quick: bool) -> Self {
+    fn of(header: &Header, settings: &Settings) -> Self {
         let runs = |names: &[ScenarioName]| -> Vec<ScenarioName> {
             names.iter().copied().filter(|name| header.runs(*name)).collect()
         };
         let waiting = runs(&[ScenarioName::Expiry]);
-        let beside = if quick {
+        let beside = if let Aim::Host { products: Products::Given { .. }, .. } = settings.aim {
+            // One product for all: what one scenario leaves at rest, another would move.
+            vec![runs(&ScenarioName::ALL[..ScenarioName::ALL.len() - 1])]
+        } else if settings.quick {
             let bursts = runs(&[ScenarioName::Boundary, ScenarioName::Duplicates, ScenarioName::Retries]);
             let crowds = runs(&[ScenarioName::Rush, ScenarioName::Many, ScenarioName::Soldout]);
             vec![waiting, bursts, crowds]
@@ -56,7 +59,7 @@ impl Lanes {
 
 /// About how long all of it takes.
 pub(super) fn expected(hands: &Hands<'_>) -> Duration {
-    let lanes = Lanes::of(hands.header, hands.settings.quick);
+    let lanes = Lanes::of(hands.header, hands.settings);
     let takes = |names: &Vec<ScenarioName>| -> Duration {
         names.iter().map(|name| scenario::expected(*name, &hands.stage(*name))).sum()
     };
@@ -65,7 +68,7 @@ pub(super) fn expected(hands: &Hands<'_>) -> Duration {
 
 /// Runs all scenarios that are planned.
 pub(super) async fn run(hands: &Hands<'_>) {
-    let lanes = Lanes::of(hands.header, hands.settings.quick);
+    let lanes = Lanes::of(hands.header, hands.settings);
     join_all(lanes.beside.into_iter().map(|names| lane(hands, names))).await;
     lane(hands, lanes.last).await;
 }

@@ -44,6 +44,13 @@ pub enum RunError {
     Usage(String),
 }
 
+impl RunError {
+    /// Whether the server had answered before, so that the verdict is unknown.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::History(_))
+    }
+}
+
 /// What came of a run.
 #[derive(Debug)]
 pub struct Finished {

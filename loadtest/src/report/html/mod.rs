@@ -56,6 +56,25 @@ pub(super) fn page(run: &Run, folder: Option<&Path>) -> String {
     page.into_string()
 }
 
+/// The page of a run that came to no verdict.
+pub(super) fn no_verdict(why: &str) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
+                title { "No verdict" }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body { main { h1 { "No verdict" } p { (why) } } }
+        }
+    };
+    page.into_string()
+}
+
 /// The name of a standing in the style sheet.
 const fn class(standing: Standing) -> &'static str {
     match standing {
