@@ -54,7 +54,7 @@ pub struct RunArguments {
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "180s", help_heading = "Load")]
     max_wait: Duration,
 
-    /// Aim at a server that runs already, such as https://staging.example.com.
+    /// Aim at a server that runs already, by its http or https URL.
     ///
     /// With ADMIN_TOKEN in the environment it makes products of its own, and cleans up after. API_TOKEN and
     /// WEBHOOK_SECRET come from the environment too, if the server wants them.
