@@ -60,6 +60,8 @@ impl Operator {
         let http = reqwest::Client::builder()
             .timeout(REQUEST_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
+            // The load goes straight to the server, so a proxy of the environment would show another one.
+            .no_proxy()
             .build()
             .map_err(|source| TargetError::Http { what: "make an HTTP client".to_owned(), source })?;
         Ok(Self { http, base_url: base_url.to_owned(), secrets })
