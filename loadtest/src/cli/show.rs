@@ -165,7 +165,7 @@ async fn annotate(grafana: &str, run: &Run<'_>) -> Result<usize, AnnotateError> 
 
 /// Says what was cleaned up, and what could not be.
 pub(super) fn cleaned(cleaned: &Cleaned) {
-    let Cleaned { holds, orders, products, failed } = cleaned;
+    let Cleaned { holds, orders, products, failed, .. } = cleaned;
     eprintln!("cleaned up: {holds} holds given back, {orders} orders failed, {products} products suspended");
     if *failed > 0 {
         eprintln!(

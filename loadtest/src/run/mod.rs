@@ -101,7 +101,8 @@ pub async fn run(settings: &Settings, stop: &Stop, watcher: Arc<dyn Watcher>) ->
             watcher.note("cleaning up");
             let keys = format!("{}-end", history.header.run);
             let requests = Arc::new(Requests::new(&target.url, &keys, &target.secrets)?);
-            Some(target::clean_up(&target.operator, &requests, &history, &made).await)
+            let mess = target::Mess { history: Some(&history), made: &made, prefix: None };
+            Some(target::clean_up(&target.operator, &requests, mess).await)
         }
         TargetKind::Private => None,
     };
@@ -121,9 +122,6 @@ async fn aim_at(settings: &Settings, watcher: &dyn Watcher) -> Result<Target, Ru
     };
     let operator = Operator::new(&url, Arc::clone(&secrets))?;
     let limits = operator.wait_for_limits(patience).await?;
-    if private.is_some() && operator.sells_something().await? {
-        return Err(TargetError::NotEmpty.into());
-    }
     Ok(Target { kind, url, secrets, private, operator, limits })
 }
 
