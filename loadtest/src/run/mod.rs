@@ -135,15 +135,14 @@ pub async fn run(settings: &Settings, stop: &Stop, watcher: Arc<dyn Watcher>) ->
     let sold = guarded(stop, sell(&attempt, &mut behind)).await;
     // What was made must not stay on sale, whatever went wrong.
     let history = behind.history.as_deref().map(history::read).transpose();
-    let cleaned = match target.kind {
-        TargetKind::Host => {
-            watcher.note("cleaning up");
-            let prefix = makes_products(settings).then(|| stock::prefix(&run));
-            let known = history.as_ref().ok().and_then(Option::as_ref);
-            let mess = Mess { history: known, made: &behind.made, prefix: prefix.as_deref() };
-            Some(target::clean_up(&target.operator, &requests, mess).await)
-        }
-        TargetKind::Private => None,
+    let prefix = makes_products(settings).then(|| stock::prefix(&run));
+    let known = history.as_ref().ok().and_then(Option::as_ref);
+    let mess = Mess { history: known, made: &behind.made, prefix: prefix.as_deref() };
+    let cleaned = if target.kind == TargetKind::Host && (known.is_some() || prefix.is_some()) {
+        watcher.note("cleaning up");
+        Some(target::clean_up(&target.operator, &requests, mess).await)
+    } else {
+        None
     };
     let finished = sold.and_then(|path| match history? {
         Some(history) => Ok((path, history)),
