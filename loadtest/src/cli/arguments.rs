@@ -317,7 +317,7 @@ mod tests {
         let command = words(&["holdfast-loadtest", "run", "--fail-if", "errors > 0.1%"]);
         assert_eq!(repeatable(&command, None, 7), "holdfast-loadtest run --fail-if 'errors > 0.1%' --seed 7");
         let command = words(&["x", "--database-url", "mysql://root:secret@db:3306/sale", "--seed", "7"]);
-        assert_eq!(repeatable(&command, Some(7), 7), "x --database-url mysql://root:***@db:3306/sale --seed 7");
+        assert_eq!(repeatable(&command, Some(7), 7), "x --database-url 'mysql://root:***@db:3306/sale' --seed 7");
         for (word, is_setting, shown) in [
             ("WEBHOOK_SECRET=whsec_abc", true, "WEBHOOK_SECRET=***"),
             ("--setting=WEBHOOK_SECRET=whsec_abc", false, "--setting=WEBHOOK_SECRET=***"),

@@ -189,14 +189,29 @@ async fn annotate(grafana: &str, run: &Run<'_>) -> Result<usize, AnnotateError> 
     Grafana::new(grafana, std::env::var("GRAFANA_TOKEN").ok().as_deref())?.annotate(run).await
 }
 
-/// Says what was cleaned up, and what could not be.
+/// Says what was cleaned up, and what could not be, by id, so that a person can end it.
 pub(super) fn cleaned(cleaned: &Cleaned) {
-    let Cleaned { holds, orders, products, failed, .. } = cleaned;
+    let Cleaned { holds, orders, products, failed, left } = cleaned;
     say(&format!("cleaned up: {holds} holds given back, {orders} orders failed, {products} products suspended"));
-    if *failed > 0 {
-        say(&format!(
-            "holdfast-loadtest: {failed} of these could not be ended: see what the run's products still have"
-        ));
+    if *failed == 0 && left.unlisted.is_none() {
+        return;
+    }
+    say(&format!("holdfast-loadtest: {failed} of these could not be ended; end them by hand:"));
+    for (what, ids) in [
+        ("products that may be on sale", &left.products),
+        ("orders that may be unpaid", &left.orders),
+        ("holds that may be active", &left.holds),
+    ] {
+        if !ids.is_empty() {
+            let ids: Vec<String> = ids.iter().map(u64::to_string).collect();
+            say(&format!("  {what}: {}", ids.join(", ")));
+        }
+    }
+    if let Some(prefix) = &left.unlisted {
+        say(&format!("  products whose names begin with '{prefix}'"));
+    }
+    if let Some(why) = &left.why {
+        say(&format!("  the last thing that was seen: {why}"));
     }
 }
 

@@ -1,14 +1,13 @@
 //! The products that a run sells: made and named, or found and vouched for.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::Semaphore;
+use futures_util::StreamExt;
 
-use super::{Aim, Products, RunError, Settings};
+use super::{Aim, Products, RunError, SETUP_PATIENCE, Settings};
 use crate::history::{Moment, ProductUnderTest, ScenarioName, ScenarioPlan};
 use crate::scenario::{self, Sizes};
-use crate::target::{Operator, TargetError};
+use crate::target::{Operator, TargetError, retry};
 
 /// How many are made at a time.
 const PARALLEL: usize = 16;
@@ -37,36 +36,37 @@ pub(super) async fn stock(
             stocks.into_iter().enumerate().map(move |(number, stock)| (name, number + 1, stock))
         })
         .collect();
-    let permits = Arc::new(Semaphore::new(PARALLEL));
-    let tasks: Vec<_> = wanted
-        .into_iter()
-        .map(|(scenario, number, stock)| {
-            let (permits, operator) = (Arc::clone(&permits), operator.clone());
-            let name = format!("loadtest {run} {scenario} {number}");
-            tokio::spawn(async move {
-                // The semaphore is never closed.
-                let _permit = permits.acquire_owned().await;
-                let product = operator.add_product(&name, stock).await?;
-                Ok::<_, TargetError>(ProductUnderTest { product, scenario, stock, made: moment(began) })
-            })
-        })
-        .collect();
-    let mut products = Vec::with_capacity(tasks.len());
+    let prefix = prefix(run);
+    let deadline = tokio::time::Instant::now() + SETUP_PATIENCE;
+    let making = wanted.into_iter().map(|(scenario, number, stock)| {
+        let name = format!("{prefix}{scenario} {number}");
+        async move {
+            // If an answer is lost this makes another, and nobody sells the first: the clean-up finds it by its name.
+            let product = retry(deadline, || operator.add_product(&name, stock)).await?;
+            Ok::<_, TargetError>(ProductUnderTest { product, scenario, stock, made: moment(began) })
+        }
+    });
+    let mut making = futures_util::stream::iter(making).buffered(PARALLEL);
+    let mut products = Vec::new();
     let mut trouble = None;
-    for task in tasks {
-        match task.await {
-            Ok(Ok(product)) => {
+    while let Some(product) = making.next().await {
+        match product {
+            Ok(product) => {
                 made.push(product.product);
                 products.push(product);
             }
-            Ok(Err(error)) => drop(trouble.get_or_insert(error)),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => drop(trouble.get_or_insert(error)),
         }
     }
     match trouble {
         None => Ok(products),
-        Some(error) => Err(error.into()),
+        Some(error) => Err(RunError::Unfit(error)),
     }
+}
+
+/// How the names of all products begin that a run makes.
+pub(super) fn prefix(run: &str) -> String {
+    format!("loadtest {run} ")
 }
 
 /// The product that was given, for the first of the scenarios.
@@ -77,7 +77,7 @@ async fn given(
     mut names: impl Iterator<Item = ScenarioName>,
     began: Instant,
 ) -> Result<Vec<ProductUnderTest>, RunError> {
-    let found = operator.product(product).await?;
+    let found = operator.product(product).await.map_err(RunError::Unfit)?;
     if let Some(stock) = sole_stock
         && (found.stock_available != stock.cast_signed() || found.stock_reserved != 0)
     {
@@ -89,14 +89,6 @@ async fn given(
     let stock = u64::try_from(found.available_stock).unwrap_or_default();
     let products = names.next().map(|scenario| ProductUnderTest { product, scenario, stock, made: moment(began) });
     Ok(products.into_iter().collect())
-}
-
-/// Suspends what was made, when there is no history to clean up by.
-pub(super) async fn withdraw(operator: &Operator, made: &[u64]) {
-    for product in made {
-        // There is an error to be told already.
-        let _ = operator.suspend_product(*product).await;
-    }
 }
 
 fn moment(began: Instant) -> Moment {

@@ -5,18 +5,35 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use futures_util::StreamExt;
+use tokio::time::Instant;
 
-use super::{Operator, TargetError};
+use super::{Ended, Operator, TargetError, retry};
 use crate::api::Requests;
 use crate::history::{History, HoldStatus, Key, News, Operation, OrderStatus, Outcome};
 
 /// How many requests are under way at a time: a clean-up is no load test.
 const PARALLEL: usize = 8;
 
+/// For how long a clean-up goes on, all of it.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What there may be to clean up.
+#[derive(Clone, Copy, Debug)]
+pub struct Mess<'a> {
+    /// What was done, as far as it is known.
+    pub history: Option<&'a History>,
+    /// The products that are known to have been made.
+    pub made: &'a [u64],
+    /// How the names of all products begin that the run made, if it made any: one whose making was not answered
+    /// is found by it.
+    pub prefix: Option<&'a str>,
+}
+
 /// What was cleaned up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cleaned {
     /// Holds that were given back.
     pub holds: usize,
@@ -24,8 +41,25 @@ pub struct Cleaned {
     pub orders: usize,
     /// Products that were suspended.
     pub products: usize,
-    /// Requests that did not work.
+    /// Things that could not be done.
     pub failed: usize,
+    /// What is left of them, for a person to finish.
+    pub left: Left,
+}
+
+/// What a clean-up could not do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Products that may still be on sale.
+    pub products: Vec<u64>,
+    /// Orders that may still wait for their payment.
+    pub orders: Vec<u64>,
+    /// Holds that may still be active, or have become an order that is not known.
+    pub holds: Vec<u64>,
+    /// If the server's products could not be listed: how the names of those begin that may be on sale as well.
+    pub unlisted: Option<String>,
+    /// Why, as the server, or the lack of it, said last.
+    pub why: Option<String>,
 }
 
 /// What a history left open, as far as it shows.
@@ -67,61 +101,97 @@ impl Open {
     }
 }
 
-/// Gives back the holds that may be active, fails the orders that may be unpaid, and suspends `products`. Holds
-/// whose answers were lost end by themselves. `requests` must make keys of its own, that the run did not use.
-pub async fn clean_up(operator: &Operator, requests: &Arc<Requests>, history: &History, products: &[u64]) -> Cleaned {
-    let open = Open::of(history);
+/// Suspends the run's products, gives back the holds that may be active, and fails the orders that may be unpaid.
+/// Holds whose answers were lost end by themselves. `requests` must make keys of its own, that the run did not
+/// use. It asks again where that may help, for a minute in all; then it says what is left.
+pub async fn clean_up(operator: &Operator, requests: &Arc<Requests>, mess: Mess<'_>) -> Cleaned {
+    clean_up_within(PATIENCE, operator, requests, mess).await
+}
+
+/// The same, within `patience`.
+pub async fn clean_up_within(
+    patience: Duration,
+    operator: &Operator,
+    requests: &Arc<Requests>,
+    mess: Mess<'_>,
+) -> Cleaned {
+    let deadline = Instant::now() + patience;
+    let open = mess.history.map(Open::of).unwrap_or_default();
     let mut cleaned = Cleaned::default();
-    let tally = |done: Vec<Result<(), TargetError>>, failed: &mut usize| {
-        let worked = done.iter().filter(|done| done.is_ok()).count();
-        *failed += done.len() - worked;
-        worked
-    };
     // Products first: nothing new comes while the rest is cleaned up.
-    let done = each(products, |product| {
+    let products: BTreeSet<u64> = mess.made.iter().copied().collect();
+    let suspend = |product| {
         let operator = operator.clone();
         async move { operator.suspend_product(product).await }
-    });
-    cleaned.products = tally(done.await, &mut cleaned.failed);
-    let orders: Vec<u64> = open.orders.into_iter().collect();
-    let done = each(&orders, |order| {
-        let (operator, requests) = (operator.clone(), Arc::clone(requests));
-        let failure = Operation::Webhook { key: Key(order), order, news: News::Failure };
-        async move { operator.end(&requests, &failure).await }
-    });
-    cleaned.orders = tally(done.await, &mut cleaned.failed);
-    let holds: Vec<u64> = open.holds.into_iter().collect();
-    let done = each(&holds, |hold| {
+    };
+    let mut done = each(deadline, products, suspend).await;
+    if let Some(prefix) = mess.prefix {
+        match operator.products_named(prefix, deadline).await {
+            Ok(found) => {
+                // What could not be suspended was tried for as long as it may be.
+                let found = found.into_iter().filter(|id| !mess.made.contains(id)).collect();
+                done.extend(each(deadline, found, suspend).await);
+            }
+            Err(error) => {
+                cleaned.failed += 1;
+                cleaned.left.unlisted = Some(prefix.to_owned());
+                cleaned.left.why = Some(error.to_string());
+            }
+        }
+    }
+    for (product, suspended) in done {
+        match suspended {
+            Ok(()) => cleaned.products += 1,
+            Err(error) => cleaned.missed(error.to_string()).products.push(product),
+        }
+    }
+    let mut orders = open.orders;
+    let done = each(deadline, open.holds, |hold| {
         let (operator, requests) = (operator.clone(), Arc::clone(requests));
         async move { operator.end(&requests, &Operation::ReleaseHold { hold }).await }
     });
-    cleaned.holds = tally(done.await, &mut cleaned.failed);
+    for (hold, released) in done.await {
+        match released {
+            Ok(Ended::Done) => cleaned.holds += 1,
+            // The answer to its order was lost.
+            Ok(Ended::Redeemed { order: Some(order) }) => drop(orders.insert(order)),
+            Ok(Ended::Redeemed { order: None }) => {
+                cleaned.missed("the hold became an order that was not named".to_owned()).holds.push(hold);
+            }
+            Err(error) => cleaned.missed(error.to_string()).holds.push(hold),
+        }
+    }
+    let done = each(deadline, orders, |order| {
+        let (operator, requests) = (operator.clone(), Arc::clone(requests));
+        async move { operator.end(&requests, &Operation::Webhook { key: Key(order), order, news: News::Failure }).await }
+    });
+    for (order, failed) in done.await {
+        match failed {
+            Ok(_) => cleaned.orders += 1,
+            Err(error) => cleaned.missed(error.to_string()).orders.push(order),
+        }
+    }
     cleaned
 }
 
-/// Does something with each id, some of them at a time.
-async fn each<F>(ids: &[u64], act: impl Fn(u64) -> F) -> Vec<Result<(), TargetError>>
-where
-    F: Future<Output = Result<(), TargetError>> + Send + 'static,
-{
-    let permits = Arc::new(Semaphore::new(PARALLEL));
-    let tasks: Vec<_> = ids
-        .iter()
-        .map(|id| {
-            let (permits, action) = (Arc::clone(&permits), act(*id));
-            tokio::spawn(async move {
-                // The semaphore is never closed.
-                let _permit = permits.acquire_owned().await;
-                action.await
-            })
-        })
-        .collect();
-    let mut done = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        done.push(match task.await {
-            Ok(outcome) => outcome,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        });
+impl Cleaned {
+    /// Counts something that could not be done, and returns where to write down what.
+    fn missed(&mut self, why: String) -> &mut Left {
+        self.failed += 1;
+        self.left.why = Some(why);
+        &mut self.left
     }
-    done
+}
+
+/// Does something with each id until it works or `deadline` is over, some of them at a time.
+async fn each<T, F>(deadline: Instant, ids: BTreeSet<u64>, act: impl Fn(u64) -> F) -> Vec<(u64, Result<T, TargetError>)>
+where
+    F: Future<Output = Result<T, TargetError>>,
+{
+    let act = &act;
+    futures_util::stream::iter(ids)
+        .map(|id| async move { (id, retry(deadline, || act(id)).await) })
+        .buffer_unordered(PARALLEL)
+        .collect()
+        .await
 }

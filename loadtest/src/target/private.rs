@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::TargetError;
 use crate::api::Secrets;
 use crate::rig::RigError;
-use crate::rig::database::MariaDb;
+use crate::rig::database::{MariaDb, Session};
 use crate::rig::process;
 use crate::rig::server::{ServerBuilder, ServerProcess};
 
@@ -82,7 +82,11 @@ impl Private {
             PrivateDatabase::Temporary => {
                 (format!("sqlite:{}", folder.path().join("sale.db").display()), None, "sqlite")
             }
-            PrivateDatabase::Given(url) => (url.clone(), None, kind_of(url)),
+            PrivateDatabase::Given(url) => {
+                // Before the server makes its tables there.
+                require_empty(url).await?;
+                (url.clone(), None, kind_of(url))
+            }
             PrivateDatabase::MariaDb => {
                 let own = MariaDb::start().await?;
                 (own.create_database().await?, Some(Mutex::new(own)), "mysql")
@@ -197,6 +201,19 @@ pub fn random_secrets() -> Secrets {
     let token = || std::iter::repeat_with(fastrand::alphanumeric).take(TOKEN_LENGTH).collect::<String>();
     // Letters and digits are base64 as well, four of them are three bytes.
     Secrets { admin_token: Some(token()), api_token: Some(token()), webhook_secret: Some(format!("whsec_{}", token())) }
+}
+
+/// Looks whether a database has nothing in it that is somebody's: no tables, or those of a server that never had
+/// a product.
+async fn require_empty(url: &str) -> Result<(), TargetError> {
+    let mut session = Session::open(url).await?;
+    let tables = session.tables().await?;
+    let is_empty = if tables.iter().any(|table| table == "products") {
+        session.rows("SELECT 1 FROM products LIMIT 1").await?.is_empty()
+    } else {
+        tables.is_empty()
+    };
+    if is_empty { Ok(()) } else { Err(TargetError::NotEmpty) }
 }
 
 fn kind_of(url: &str) -> &'static str {
