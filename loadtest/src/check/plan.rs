@@ -24,6 +24,9 @@ const FLOORS: [(Check, [u64; ScenarioName::ALL.len()]); Check::ALL.len() - 1] = 
     (Check::NothingLost,     [     0,    1,       1,      1,      1,    0,     0,    5 ]), // read back
 ];
 
+/// How much of what was acknowledged before a kill [`Check::NothingLost`] must see after it, where something is killed.
+const ACROSS_KILLS: u64 = 3;
+
 /// Checks that stay sound where somebody else buys, too.
 const SOUND_WHERE_OTHERS_BUY: [Check; 7] = [
     Check::OneOrderPerHold,
@@ -38,6 +41,11 @@ const SOUND_WHERE_OTHERS_BUY: [Check; 7] = [
 /// Which checks a run will make, which it cannot make and why, before it starts.
 pub fn plan(header: &Header) -> Vec<Planned> {
     Check::ALL.into_iter().map(|check| plan_one(header, check)).collect()
+}
+
+/// How much of what was acknowledged before a kill must be read back after it, at least.
+pub(super) fn across_kills(header: &Header) -> u64 {
+    if header.runs(ScenarioName::Chaos) { ACROSS_KILLS } else { 0 }
 }
 
 /// Whether a breach of `check` can be believed, whatever was planned.
