@@ -79,6 +79,10 @@ impl Call for Shopping<'_> {
     fn recorder(&self) -> &Recorder {
         &self.shopper.shop.recorder
     }
+
+    fn is_over(&self) -> bool {
+        self.shopper.shop.pulse().is_over()
+    }
 }
 
 fn why(error: &reqwest::Error) -> Why {

@@ -186,7 +186,7 @@ impl Witness {
             if stage.stop.is_set() {
                 return;
             }
-            self.caller.settle(operation, Instant::now() + PATIENCE).await;
+            self.caller.insist(operation, Instant::now() + PATIENCE).await;
             match outcome {
                 Outcome::Held { hold, .. } => drop(self.caller.look_at_hold(hold).await),
                 Outcome::Ordered { order, .. } => drop(self.caller.look_at_order(order.order).await),
@@ -241,7 +241,7 @@ impl Shaken {
         if let Some(lose) = lost {
             self.caller.call_and_lose(operation, lose).await;
         }
-        let outcome = self.caller.settle(operation, Instant::now() + PATIENCE).await;
+        let outcome = self.caller.insist(operation, Instant::now() + PATIENCE).await;
         if matches!(outcome, Outcome::Held { .. } | Outcome::Ordered { .. }) {
             self.answered.enter(operation, &outcome);
         }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Trouble;
 use crate::api::{Call, Caller, Shop};
-use crate::history::{Code, HoldView, News, Operation, OrderView, Outcome, ProductView, Recorder};
+use crate::history::{Code, HoldView, News, Operation, OrderView, Outcome, ProductView, Recorder, Why};
 
 /// A hold that was granted.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +119,9 @@ pub(super) fn redeemed(outcome: &Outcome) -> Redeemed {
     }
 }
 
+/// What comes of a request that nobody sends any more, since the scenario is to end. It is not taken down.
+const NOT_ASKED: Outcome = Outcome::Unknown { why: Why::NotSent, status: None };
+
 /// A client that repeats each request until its outcome is known, or its patience ends.
 #[derive(Debug)]
 pub(super) struct Careful {
@@ -134,12 +137,19 @@ impl Careful {
 
 impl Call for Careful {
     async fn call(&mut self, operation: Operation) -> Outcome {
+        if self.is_over() {
+            return NOT_ASKED;
+        }
         let until = Instant::now() + self.patience;
-        self.caller.settle(operation, until).await
+        self.caller.insist(operation, until).await
     }
 
     fn recorder(&self) -> &Recorder {
         self.caller.recorder()
+    }
+
+    fn is_over(&self) -> bool {
+        self.caller.is_over()
     }
 }
 
@@ -161,6 +171,9 @@ impl Crew {
     /// Sends all operations at once, at most one a client, and returns their outcomes in the same order.
     pub(super) async fn burst(&mut self, operations: Vec<Operation>) -> Result<Vec<Outcome>, Trouble> {
         let count = operations.len().min(self.callers.len());
+        if self.callers.iter().any(Caller::is_over) {
+            return Ok(vec![NOT_ASKED; count]);
+        }
         let start = Arc::new(Barrier::new(count));
         let idle = self.callers.split_off(count);
         let acting = std::mem::replace(&mut self.callers, idle);
