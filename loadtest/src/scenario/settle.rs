@@ -32,6 +32,10 @@ pub(super) async fn settle(name: ScenarioName, stage: &Stage, shop: &Shop) -> Re
 
 /// Finds out what nobody knows, and ends what is open: all units are free again that are not sold.
 pub(super) async fn clear(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
+    if shop.pulse().has_stopped() {
+        // Whoever was not answered for so long is not asked again.
+        return Ok(());
+    }
     resolve(stage, shop).await?;
     if stage.stop.is_set() {
         return Ok(());
@@ -104,10 +108,10 @@ async fn each(stage: &Stage, shop: &Shop, operations: Vec<Operation>, until: Ins
             tokio::spawn(async move {
                 while let Some(operation) = operations.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if in_a_hurry {
-                        if Instant::now() >= until {
+                        let settled = tokio::time::timeout_at(until, client.settle(*operation, until));
+                        if settled.await.is_err() {
                             return;
                         }
-                        client.settle(*operation, until).await;
                     } else {
                         if client.is_over() {
                             return;
