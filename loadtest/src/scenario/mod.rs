@@ -18,7 +18,7 @@ mod settle;
 mod soldout;
 mod stage;
 
-pub use plan::{Sizes, expected, left_out, products};
+pub use plan::{Sizes, can_be_sold_out, expected, left_out, products};
 pub use stage::{Notes, Stage, Stop};
 
 use crate::api::{SetupError, Shop};

@@ -9,6 +9,7 @@ use tokio::sync::Barrier;
 use tokio::time::Instant;
 
 use super::Trouble;
+use super::plan::MOST_HOLDS;
 use crate::api::{Call, Caller, Shop};
 use crate::history::{Code, HoldView, News, Operation, OrderView, Outcome, ProductView, Recorder, Why};
 
@@ -212,13 +213,22 @@ pub(super) fn held(outcomes: &[Outcome]) -> Vec<u64> {
 }
 
 /// Takes all free units in as few holds as may be, and says whether none is left. It gives up on a product
-/// with very many.
+/// that [`can_be_sold_out`](super::can_be_sold_out) denies.
 pub(super) async fn take_all(client: &mut impl Customer, product: u64, most: u32) -> (Vec<Granted>, bool) {
-    const MOST_HOLDS: usize = 60;
+    take_all_but(client, product, most, 0).await
+}
+
+/// The same, but for `left` units, which stay free.
+pub(super) async fn take_all_but(
+    client: &mut impl Customer,
+    product: u64,
+    most: u32,
+    left: u32,
+) -> (Vec<Granted>, bool) {
     let mut taken = Vec::new();
     while taken.len() < MOST_HOLDS {
         let Some(view) = client.look(product).await else { break };
-        let free = u32::try_from(view.free.max(0)).unwrap_or(u32::MAX).min(most);
+        let free = u32::try_from(view.free.saturating_sub(i64::from(left)).max(0)).unwrap_or(u32::MAX).min(most);
         if free == 0 {
             return (taken, true);
         }

@@ -19,6 +19,15 @@ pub struct Sizes {
 /// How long after the last deadline the server may need to write down that it has passed.
 pub(super) const SWEEP: Duration = Duration::from_secs(2);
 
+/// In how many holds a client takes all units of a product, at most.
+pub(super) const MOST_HOLDS: usize = 200;
+
+/// Whether a client can take all units of a product, where `limits` say how many a hold has.
+pub fn can_be_sold_out(stock: u64, limits: &Limits) -> bool {
+    // The last hold is for what came back meanwhile.
+    stock <= (MOST_HOLDS as u64 - 1) * u64::from(limits.max_qty_per_hold)
+}
+
 /// The stock of each product that a scenario sells.
 pub fn products(name: ScenarioName, sizes: &Sizes) -> Vec<u64> {
     let users = u64::from(sizes.users.max(1));
