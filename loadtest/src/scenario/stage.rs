@@ -100,6 +100,7 @@ impl Stop {
     }
 
     /// One that is set with this one, and can be set without it.
+    #[must_use]
     pub fn child(&self) -> Self {
         Self(self.0.child_token())
     }
