@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::book::{Book, is_final};
 use super::connect::Connector;
+use super::pulse::Pulse;
 use super::{Requests, SetupError, answer};
 use crate::history::{Key, Moment, Operation, Outcome, Recorder, ScenarioName, Tape, Why};
 
@@ -25,6 +26,7 @@ pub struct Shop {
     pub(super) requests: Arc<Requests>,
     pub(super) connector: Connector,
     book: Arc<Book>,
+    pulse: Arc<Pulse>,
     pub(super) timeout: Duration,
 }
 
@@ -40,7 +42,13 @@ impl Shop {
         timeout: Duration,
     ) -> Result<Self, SetupError> {
         let connector = Connector::new(requests.server())?;
-        Ok(Self { recorder, scenario, requests, connector, book: Arc::default(), timeout })
+        Ok(Self { recorder, scenario, requests, connector, book: Arc::default(), pulse: Arc::default(), timeout })
+    }
+
+    /// The same shop, whose clients end when `pulse` is over.
+    #[must_use]
+    pub fn with_pulse(self, pulse: Pulse) -> Self {
+        Self { pulse: Arc::new(pulse), ..self }
     }
 
     /// The same shop, with what its clients have open, for clients whose requests go to another address.
@@ -59,7 +67,12 @@ impl Shop {
 
     /// Where a new client takes down what it sees.
     pub(super) fn notes(&self) -> Notes {
-        Notes { tape: self.recorder.tape(self.scenario), book: Arc::clone(&self.book) }
+        Notes { tape: self.recorder.tape(self.scenario), book: Arc::clone(&self.book), pulse: Arc::clone(&self.pulse) }
+    }
+
+    /// Whether its clients are answered.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// What its clients have open.
@@ -86,20 +99,33 @@ pub trait Call: Send {
     /// Where it takes them down.
     fn recorder(&self) -> &Recorder;
 
+    /// Whether the scenario is to end, so that whoever waits for an answer is to wait no longer.
+    fn is_over(&self) -> bool;
+
     /// A key that nobody had before.
     fn new_key(&self) -> Key {
         self.recorder().new_key()
     }
 
-    /// Sends a request again and again until its outcome is known, or `until` has come. It is to be one
-    /// that may be sent again: one with a key, a release, or a read.
+    /// Sends a request again and again until its outcome is known, or `until` has come, or the scenario is to end. It
+    /// is to be one that may be sent again: one with a key, a release, or a read.
+    fn insist(&mut self, operation: Operation, until: Instant) -> impl Future<Output = Outcome> + Send {
+        self.repeat(operation, until, true)
+    }
+
+    /// The same, to `until` even if the scenario is to end.
     fn settle(&mut self, operation: Operation, until: Instant) -> impl Future<Output = Outcome> + Send {
+        self.repeat(operation, until, false)
+    }
+
+    /// Sends a request until its outcome is known or `until` has come, or, if that `may_end`, the scenario is to end.
+    fn repeat(&mut self, operation: Operation, until: Instant, may_end: bool) -> impl Future<Output = Outcome> + Send {
         async move {
             let mut pause = Duration::from_millis(5);
             loop {
                 let outcome = self.call(operation).await;
                 let next = Instant::now() + pause;
-                if is_final(&outcome) || next >= until {
+                if is_final(&outcome) || next >= until || (may_end && self.is_over()) {
                     return outcome;
                 }
                 tokio::time::sleep_until(next).await;
@@ -114,6 +140,7 @@ pub trait Call: Send {
 pub(super) struct Notes {
     tape: Tape,
     book: Arc<Book>,
+    pulse: Arc<Pulse>,
 }
 
 impl Notes {
@@ -142,6 +169,7 @@ impl UnderWay<'_> {
 
     fn take_down(&mut self, outcome: Outcome) {
         self.notes.book.enter(&self.operation, &outcome);
+        self.notes.pulse.enter(self.invoked, self.notes.tape.recorder().now(), &outcome);
         self.notes.tape.record(self.invoked, self.operation, outcome);
     }
 }
@@ -217,6 +245,10 @@ impl Call for Caller {
 
     fn recorder(&self) -> &Recorder {
         &self.shop.recorder
+    }
+
+    fn is_over(&self) -> bool {
+        self.shop.pulse.is_over()
     }
 }
 

@@ -50,7 +50,11 @@ pub struct Shopping<'a> {
 }
 
 impl Call for Shopping<'_> {
+    /// Sends nothing, and takes nothing down, when the scenario is to end.
     async fn call(&mut self, operation: Operation) -> Outcome {
+        if self.is_over() {
+            return unknown(Why::NotSent);
+        }
         let request = self.shopper.shop.requests.build(&operation);
         let under_way = self.shopper.notes.begin(operation);
         let Ok(request) = reqwest::Request::try_from(request) else { return under_way.end(unknown(Why::NotSent)) };
@@ -78,6 +82,10 @@ impl Call for Shopping<'_> {
 
     fn recorder(&self) -> &Recorder {
         &self.shopper.shop.recorder
+    }
+
+    fn is_over(&self) -> bool {
+        self.shopper.shop.pulse().is_over()
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Found {
     pub(super) breaches_in_all: u64,
     /// What whoever reads the verdict should know besides.
     pub(super) note: Option<String>,
+    /// What it did not see and had to, to be believed.
+    pub(super) missing: Option<String>,
 }
 
 /// What all checks found.
@@ -47,6 +49,11 @@ impl Findings {
     /// Takes down what whoever reads the verdict should know of `check` besides.
     pub(super) fn note(&mut self, check: Check, note: String) {
         self.of_mut(check).note = Some(note);
+    }
+
+    /// Takes down that `check` cannot be believed, however much it judged, and why.
+    pub(super) fn missing(&mut self, check: Check, what: String) {
+        self.of_mut(check).missing = Some(what);
     }
 
     /// Takes down a breach that was certain `at` a moment. `what` is asked only if it is kept, so that a server

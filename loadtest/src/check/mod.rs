@@ -50,7 +50,7 @@ pub fn judge(history: &History) -> Verdict {
     payment_keys::judge(&ledger, &mut findings);
     deadlines::judge(&ledger, &mut findings);
     replays::judge(&ledger, &mut findings);
-    state_reads::judge(&ledger, &mut findings);
+    state_reads::judge(&ledger, plan::across_kills(header), &mut findings);
     identities::judge(&ledger, &mut findings);
     audit::judge(history, &mut findings);
     let checks = plan(header)
@@ -79,18 +79,21 @@ fn stock(header: &Header) -> IndexMap<u64, i64> {
 /// How a check ended: a breach counts before anything else, then what was planned.
 fn conclude(planned: Planned, found: Found, whole: bool) -> Checked {
     let Planned { check, floor, left_out } = planned;
-    let Found { judged, breaches, breaches_in_all, note } = found;
+    let Found { judged, breaches, breaches_in_all, note, missing } = found;
     let what = judged_by(check);
     let standing = match &left_out {
         _ if breaches_in_all > 0 => Standing::Broken,
         Some(_) => Standing::NotApplicable,
-        None if judged < floor || (!whole && check != Check::Audit) => Standing::Unknown,
+        None if judged < floor || missing.is_some() || (!whole && check != Check::Audit) => Standing::Unknown,
         None => Standing::Held,
     };
     let mut detail = match (standing, left_out) {
         (Standing::NotApplicable, Some(why)) => why,
         (Standing::Unknown, _) if judged < floor => format!("{what}: too few to tell"),
-        (Standing::Unknown, _) => format!("{what}, but the history is not whole"),
+        (Standing::Unknown, _) => match missing {
+            Some(missing) => format!("{what}, but {missing}: too few to tell"),
+            None => format!("{what}, but the history is not whole"),
+        },
         _ => what.to_owned(),
     };
     if let Some(note) = note.filter(|_| standing != Standing::NotApplicable) {

@@ -5,6 +5,7 @@
 
 use super::{Check, Planned};
 use crate::history::{Header, ScenarioName, Scope};
+use crate::scenario;
 
 /// How many operations each scenario gives each check to judge, at least. No number: the scenario is not there for
 /// the check. The columns are those of [`ScenarioName::ALL`].
@@ -24,6 +25,9 @@ const FLOORS: [(Check, [u64; ScenarioName::ALL.len()]); Check::ALL.len() - 1] = 
     (Check::NothingLost,     [     0,    1,       1,      1,      1,    0,     0,    5 ]), // read back
 ];
 
+/// How much of what was acknowledged before a kill [`Check::NothingLost`] must see after it, where something is killed.
+const ACROSS_KILLS: u64 = 3;
+
 /// Checks that stay sound where somebody else buys, too.
 const SOUND_WHERE_OTHERS_BUY: [Check; 7] = [
     Check::OneOrderPerHold,
@@ -40,9 +44,22 @@ pub fn plan(header: &Header) -> Vec<Planned> {
     Check::ALL.into_iter().map(|check| plan_one(header, check)).collect()
 }
 
+/// How much of what was acknowledged before a kill must be read back after it, at least.
+pub(super) fn across_kills(header: &Header) -> u64 {
+    if header.runs(ScenarioName::Chaos) { ACROSS_KILLS } else { 0 }
+}
+
 /// Whether a breach of `check` can be believed, whatever was planned.
 pub(super) fn is_sound(header: &Header, check: Check) -> bool {
     header.scope == Scope::Sole || check == Check::Audit || SOUND_WHERE_OTHERS_BUY.contains(&check)
+}
+
+/// Whether a scenario can take all units of each product that it sells.
+fn sells_out(header: &Header, name: ScenarioName) -> bool {
+    let own = header.products.iter().any(|product| product.scenario == name);
+    // A product that was given is there for every scenario.
+    let mut products = header.products.iter().filter(|product| !own || product.scenario == name);
+    products.all(|product| scenario::can_be_sold_out(product.stock, &header.limits))
 }
 
 fn plan_one(header: &Header, check: Check) -> Planned {
@@ -58,9 +75,20 @@ fn plan_one(header: &Header, check: Check) -> Planned {
         return leave_out("others may buy the same products, so that nobody knows how many units there are");
     }
     let floors = FLOORS.iter().find(|(of, _)| *of == check).map_or([0; ScenarioName::ALL.len()], |(_, floors)| *floors);
-    let floor =
-        ScenarioName::ALL.into_iter().zip(floors).filter(|(name, _)| header.runs(*name)).map(|(_, floor)| floor);
-    match floor.sum() {
+    let there_for_it: Vec<_> = ScenarioName::ALL
+        .into_iter()
+        .zip(floors)
+        .filter(|(name, floor)| header.runs(*name) && *floor > 0)
+        .filter(|(name, _)| check != Check::NoFalseSoldOut || sells_out(header, *name))
+        .collect();
+    let is_too_much = check == Check::NoFalseSoldOut
+        && there_for_it.is_empty()
+        && (header.runs(ScenarioName::Boundary) || header.runs(ScenarioName::Soldout));
+    match there_for_it.iter().map(|(_, floor)| floor).sum() {
+        0 if is_too_much => leave_out(&format!(
+            "there are too many units to sell them all in holds of at most {}",
+            header.limits.max_qty_per_hold
+        )),
         0 => leave_out("no scenario that runs is there for it"),
         floor => Planned { check, floor, left_out: None },
     }

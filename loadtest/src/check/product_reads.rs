@@ -67,9 +67,10 @@ pub(super) fn judge(ledger: &Ledger<'_>, shelves: &IndexMap<u64, Shelf>, finding
         findings.breach(check, Some(product), seen.ended, &[seen.record], || describe(shelf, &view, seen));
     }
     if slack > 0 {
+        let why = "since other requests were under way, or nobody ever knew what came of some";
         findings.note(
             Check::UnitsConserved,
-            format!("{slack} of {rests} reads at rest left room, since some outcome was never known"),
+            format!("{slack} of {rests} reads at rest left room for more than one answer, {why}"),
         );
     }
 }

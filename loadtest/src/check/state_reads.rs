@@ -13,7 +13,8 @@ use super::findings::Findings;
 use super::ledger::{Hold, Ledger, Seen};
 use crate::history::{Code, HoldStatus, HoldView, Operation, OrderStatus, OrderView, Outcome};
 
-pub(super) fn judge(ledger: &Ledger<'_>, findings: &mut Findings) {
+/// `least` is how much of what was acknowledged before a kill must be read back after it.
+pub(super) fn judge(ledger: &Ledger<'_>, least: u64, findings: &mut Findings) {
     let mut readings = Readings { ledger, findings, read_back: 0, across_kills: 0 };
     for (position, record) in ledger.records.iter().enumerate() {
         let seen = Seen::new(position, record);
@@ -28,8 +29,13 @@ pub(super) fn judge(ledger: &Ledger<'_>, findings: &mut Findings) {
     }
     let (read_back, across_kills) = (readings.read_back, readings.across_kills);
     findings.judged_many(Check::NothingLost, read_back);
-    if ledger.kills() > 0 {
-        let kills = ledger.kills();
+    let kills = ledger.kills();
+    if across_kills < least {
+        findings.missing(
+            Check::NothingLost,
+            format!("{across_kills} of them, of {least} needed, were acknowledged before a kill and read after it"),
+        );
+    } else if kills > 0 {
         findings.note(Check::NothingLost, format!("{across_kills} of them after one of {kills} kills"));
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::parts::{Careful, Crew, Customer, held, redeemed, take_all};
+use super::parts::{Careful, Crew, Customer, held, redeemed, take_all, take_all_but};
 use super::{Stage, Trouble};
 use crate::api::Shop;
 use crate::history::{News, Operation};
@@ -32,9 +32,12 @@ pub(super) async fn run(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
 /// Bursts of holds of one unit until all are gone, and once more when they were given back.
 async fn single_units(stage: &Stage, crew: &mut Crew, careful: &mut Careful) -> Result<(), Trouble> {
     let product = stage.product(0).product;
+    // A large stock is made a small one first.
+    let few = u32::try_from(crew.size()).unwrap_or(u32::MAX).saturating_mul(2);
+    let (put_away, _) = take_all_but(careful, product, stage.limits.max_qty_per_hold, few).await;
     for round in 0..stage.sized(2, 4) {
         let mut taken = Vec::new();
-        // More than enough bursts for any stock that a boundary is looked for in.
+        // More than enough bursts for what is left.
         for _ in 0..50 {
             if stage.stop.is_set() {
                 return Ok(());
@@ -65,6 +68,9 @@ async fn single_units(stage: &Stage, crew: &mut Crew, careful: &mut Careful) -> 
             crew.burst(releases().chain(releases()).collect()).await?;
         }
         careful.look(product).await;
+    }
+    for granted in put_away {
+        careful.release(granted.hold).await;
     }
     Ok(())
 }
@@ -133,7 +139,12 @@ pub(super) async fn edges(client: &mut impl Customer, product: u64, most: u32) {
         }
         return;
     }
-    for granted in &taken {
+    for (number, granted) in taken.iter().enumerate() {
+        if number >= 20 {
+            // Seen often enough.
+            client.release(granted.hold).await;
+            continue;
+        }
         client.hold(product, 1).await;
         client.release(granted.hold).await;
         client.look(product).await;

@@ -2,13 +2,18 @@
 //! it, and the network between delays, cuts and half-closes. In the end everything that was
 //! acknowledged is read back.
 //!
+//! Nothing is killed before something was acknowledged, and after each kill some of what was is asked for again
+//! with the same key, and read: that an answer outlives the server is seen in every run, however fast it is.
+//!
 //! The way to the server leads through a proxy for one half of the clients, and directly for the other.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -22,19 +27,25 @@ use crate::target::Private;
 /// How long a client insists on an outcome before it goes on; what it gives up is settled in the end.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How many answers must be there before something is killed, unless nothing is left to sell.
+const BEFORE_A_KILL: u64 = 4;
+/// How many of the last answers are asked for again after a kill.
+const AGAIN: usize = 8;
+
 pub(super) async fn run(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
     let private = stage.private.clone().ok_or(Trouble::NotPrivate)?;
     let address = private.url().trim_start_matches("http://").to_owned();
     let proxy = Proxy::tcp(&address).await?;
     let detour = stage.detour(shop, &format!("http://{}", proxy.address()))?;
     let over = Arc::new(AtomicBool::new(false));
+    let answered = Arc::new(Answered::default());
     let clients: Vec<JoinHandle<()>> = (0..stage.sized(8, stage.users.clamp(8, 48)))
         .map(|number| {
             let mut client = Shaken {
                 caller: if number % 2 == 0 { shop.caller() } else { detour.caller() },
                 product: stage.product(number as usize).product,
                 choices: stage.choices(0, u64::from(number)),
-                acknowledged: Vec::new(),
+                answered: Arc::clone(&answered),
             };
             let over = Arc::clone(&over);
             tokio::spawn(async move {
@@ -44,7 +55,8 @@ pub(super) async fn run(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
             })
         })
         .collect();
-    let broken = break_things(stage, &private, &proxy).await;
+    let mut witness = Witness { caller: shop.caller(), answered };
+    let broken = break_things(stage, &private, &proxy, &mut witness).await;
     over.store(true, Ordering::Relaxed);
     proxy.heal();
     for client in clients {
@@ -54,7 +66,7 @@ pub(super) async fn run(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
 }
 
 /// One fault after the other, with sales between them.
-async fn break_things(stage: &Stage, private: &Private, proxy: &Proxy) -> Result<(), Trouble> {
+async fn break_things(stage: &Stage, private: &Private, proxy: &Proxy, witness: &mut Witness) -> Result<(), Trouble> {
     let mut choices = stage.choices(1, 0);
     for round in 0..stage.sized(3, 8) {
         if round > 0 {
@@ -62,7 +74,7 @@ async fn break_things(stage: &Stage, private: &Private, proxy: &Proxy) -> Result
                 network(stage, proxy, &mut choices).await;
             }
         }
-        if !sell_a_while(stage, &mut choices).await {
+        if !sell_a_while(stage, &mut choices).await || !witness.wait(stage).await {
             return Ok(());
         }
         if private.owns_database() && round % 2 == 1 {
@@ -76,6 +88,7 @@ async fn break_things(stage: &Stage, private: &Private, proxy: &Proxy) -> Result
             private.restart_server().await?;
             mark(stage, "server killed", true, began);
         }
+        witness.ask_again(stage).await;
     }
     sell_a_while(stage, &mut choices).await;
     Ok(())
@@ -129,23 +142,70 @@ fn mark(stage: &Stage, what: &str, kills: bool, began: crate::history::Moment) {
     stage.recorder.mark(Mark::Fault { what: what.to_owned(), kills, began, ended: stage.recorder.now() });
 }
 
+/// The last holds and orders that were acknowledged, and how many there were in all.
+#[derive(Debug, Default)]
+struct Answered {
+    last: Mutex<VecDeque<(Operation, Outcome)>>,
+    count: watch::Sender<u64>,
+}
+
+impl Answered {
+    fn enter(&self, operation: Operation, outcome: &Outcome) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.truncate(AGAIN - 1);
+        last.push_front((operation, outcome.clone()));
+        self.count.send_modify(|count| *count += 1);
+    }
+
+    fn last(&self) -> Vec<(Operation, Outcome)> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+/// Sees that there is something to lose before a kill, and whether it is there after it.
+struct Witness {
+    caller: Caller,
+    answered: Arc<Answered>,
+}
+
+impl Witness {
+    /// Waits until enough was acknowledged since it was called; false if the run is to end. Where nothing is left to
+    /// sell, what was acknowledged before must do.
+    async fn wait(&self, stage: &Stage) -> bool {
+        let mut count = self.answered.count.subscribe();
+        let enough = *count.borrow_and_update() + BEFORE_A_KILL;
+        tokio::select! {
+            () = stage.stop.wait() => false,
+            _ = tokio::time::timeout(PATIENCE, count.wait_for(|count| *count >= enough)) => true,
+        }
+    }
+
+    /// Asks for what was acknowledged with the same keys again, and reads it.
+    async fn ask_again(&mut self, stage: &Stage) {
+        for (operation, outcome) in self.answered.last() {
+            if stage.stop.is_set() {
+                return;
+            }
+            self.caller.insist(operation, Instant::now() + PATIENCE).await;
+            match outcome {
+                Outcome::Held { hold, .. } => drop(self.caller.look_at_hold(hold).await),
+                Outcome::Ordered { order, .. } => drop(self.caller.look_at_order(order.order).await),
+                _ => {}
+            }
+        }
+    }
+}
+
 /// A client that goes on whatever happens.
 struct Shaken {
     caller: Caller,
+    answered: Arc<Answered>,
     product: u64,
     choices: Rng,
-    /// Requests with a key that were answered with a yes.
-    acknowledged: Vec<Operation>,
 }
 
 impl Shaken {
     async fn buy(&mut self) {
-        // Keys, and what was answered to them, must outlive a crash like everything else.
-        if self.choices.u8(..4) == 0
-            && let Some(before) = self.choices.choice(&self.acknowledged).copied()
-        {
-            self.insist(before).await;
-        }
         let units = self.choices.u32(1..=3);
         let place = Operation::PlaceHold { product: self.product, quantity: units, key: self.caller.new_key() };
         let Outcome::Held { hold, .. } = self.insist(place).await else {
@@ -153,7 +213,6 @@ impl Shaken {
             tokio::time::sleep(Duration::from_millis(20)).await;
             return;
         };
-        self.acknowledged.push(place);
         match self.choices.u8(..8) {
             0 => return,
             1 | 2 => {
@@ -162,9 +221,8 @@ impl Shaken {
             }
             _ => {}
         }
-        let redeem = Operation::PlaceOrder { hold, key: self.caller.new_key() };
-        let Outcome::Ordered { order, .. } = self.insist(redeem).await else { return };
-        self.acknowledged.push(redeem);
+        let order = Operation::PlaceOrder { hold, key: self.caller.new_key() };
+        let Outcome::Ordered { order, .. } = self.insist(order).await else { return };
         let news = if self.choices.u8(..4) == 0 { News::Success } else { News::Failure };
         self.insist(Operation::Webhook { key: self.caller.new_key(), order: order.order, news }).await;
         if self.choices.bool() {
@@ -183,6 +241,10 @@ impl Shaken {
         if let Some(lose) = lost {
             self.caller.call_and_lose(operation, lose).await;
         }
-        self.caller.settle(operation, Instant::now() + PATIENCE).await
+        let outcome = self.caller.insist(operation, Instant::now() + PATIENCE).await;
+        if matches!(outcome, Outcome::Held { .. } | Outcome::Ordered { .. }) {
+            self.answered.enter(operation, &outcome);
+        }
+        outcome
     }
 }

@@ -95,8 +95,7 @@ fn arguments(name: ScenarioName, stage: &Stage) -> Vec<String> {
         "--run-time".to_owned(),
         format!("{}s", seconds(stage.duration)),
         "--increase-rate".to_owned(),
-        // All at once is as fast as goose goes.
-        format!("{:.3}", f64::from(users) / stage.ramp.as_secs_f64().max(0.1)),
+        increase_rate(users, stage.ramp),
     ];
     if let Some(folder) = &stage.goose_reports {
         for kind in ["html", "json"] {
@@ -105,6 +104,15 @@ fn arguments(name: ScenarioName, stage: &Stage) -> Vec<String> {
         }
     }
     arguments
+}
+
+/// How many users come a second, as goose reads it.
+fn increase_rate(users: u32, ramp: Duration) -> String {
+    /// Goose does not go slower than one user a day.
+    const SLOWEST: f64 = 0.000_012;
+    // All at once is as fast as goose goes.
+    let rate = f64::from(users) / ramp.as_secs_f64().max(0.1);
+    format!("{:.6}", rate.max(SLOWEST))
 }
 
 fn script<C: Crowd>(name: ScenarioName, stage: &Stage, shop: &Shop, crowd: C) -> Result<Scenario, goose::GooseError> {
@@ -176,7 +184,18 @@ fn hush() {
 
 #[cfg(test)]
 mod tests {
-    use super::draw;
+    use std::time::Duration;
+
+    use super::{draw, increase_rate};
+
+    #[test]
+    fn users_come_however_slowly() {
+        for (users, ramp, rate) in
+            [(1, 3_600, "0.000278"), (1, 10_000_000, "0.000012"), (100, 0, "1000.000000"), (3, 2, "1.500000")]
+        {
+            assert_eq!(increase_rate(users, Duration::from_secs(ramp)), rate);
+        }
+    }
 
     #[test]
     fn wishes_come_by_their_weight() {

@@ -18,10 +18,10 @@ mod settle;
 mod soldout;
 mod stage;
 
-pub use plan::{Sizes, expected, left_out, products};
+pub use plan::{Sizes, can_be_sold_out, expected, left_out, products};
 pub use stage::{Notes, Stage, Stop};
 
-use crate::api::SetupError;
+use crate::api::{SetupError, Shop};
 use crate::history::ScenarioName;
 use crate::rig::RigError;
 
@@ -51,6 +51,12 @@ pub enum Trouble {
         /// How long they were repeated, in seconds.
         seconds: u64,
     },
+    /// Clients asked in vain.
+    #[error("the server gave no answer that says anything for {seconds} s")]
+    Silent {
+        /// How long, in seconds.
+        seconds: u64,
+    },
     /// A part of the harness panicked.
     #[error("the harness failed: {0}")]
     Failed(#[from] tokio::task::JoinError),
@@ -64,16 +70,31 @@ pub async fn run(name: ScenarioName, stage: Stage) -> Result<(), Trouble> {
     if stage.products.is_empty() {
         return Err(Trouble::NothingToSell);
     }
+    // A server that does not answer ends this scenario, and no other.
+    let stage = Stage { stop: stage.stop.child(), ..stage };
     let shop = stage.shop(name)?;
-    match name {
-        ScenarioName::Boundary => boundary::run(&stage, &shop).await?,
-        ScenarioName::Rush => rush::run(&stage, &shop).await?,
-        ScenarioName::Duplicates => duplicates::run(&stage, &shop).await?,
-        ScenarioName::Expiry => expiry::run(&stage, &shop).await?,
-        ScenarioName::Retries => retries::run(&stage, &shop).await?,
-        ScenarioName::Many => many::run(&stage, &shop).await?,
-        ScenarioName::Soldout => soldout::run(&stage, &shop).await?,
-        ScenarioName::Chaos => chaos::run(&stage, &shop).await?,
+    // Chaos is there for servers that do not answer, until it settles.
+    if name != ScenarioName::Chaos {
+        shop.pulse().watch();
     }
-    settle::settle(name, &stage, &shop).await
+    let ran = act(name, &stage, &shop).await;
+    if shop.pulse().has_stopped() {
+        return Err(Trouble::Silent { seconds: stage.silence().as_secs() });
+    }
+    ran
+}
+
+async fn act(name: ScenarioName, stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
+    match name {
+        ScenarioName::Boundary => boundary::run(stage, shop).await?,
+        ScenarioName::Rush => rush::run(stage, shop).await?,
+        ScenarioName::Duplicates => duplicates::run(stage, shop).await?,
+        ScenarioName::Expiry => expiry::run(stage, shop).await?,
+        ScenarioName::Retries => retries::run(stage, shop).await?,
+        ScenarioName::Many => many::run(stage, shop).await?,
+        ScenarioName::Soldout => soldout::run(stage, shop).await?,
+        ScenarioName::Chaos => chaos::run(stage, shop).await?,
+    }
+    shop.pulse().watch();
+    settle::settle(name, stage, shop).await
 }

@@ -9,8 +9,9 @@ use tokio::sync::Barrier;
 use tokio::time::Instant;
 
 use super::Trouble;
+use super::plan::MOST_HOLDS;
 use crate::api::{Call, Caller, Shop};
-use crate::history::{Code, HoldView, News, Operation, OrderView, Outcome, ProductView, Recorder};
+use crate::history::{Code, HoldView, News, Operation, OrderView, Outcome, ProductView, Recorder, Why};
 
 /// A hold that was granted.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +120,9 @@ pub(super) fn redeemed(outcome: &Outcome) -> Redeemed {
     }
 }
 
+/// What comes of a request that nobody sends any more, since the scenario is to end. It is not taken down.
+const NOT_ASKED: Outcome = Outcome::Unknown { why: Why::NotSent, status: None };
+
 /// A client that repeats each request until its outcome is known, or its patience ends.
 #[derive(Debug)]
 pub(super) struct Careful {
@@ -134,12 +138,19 @@ impl Careful {
 
 impl Call for Careful {
     async fn call(&mut self, operation: Operation) -> Outcome {
+        if self.is_over() {
+            return NOT_ASKED;
+        }
         let until = Instant::now() + self.patience;
-        self.caller.settle(operation, until).await
+        self.caller.insist(operation, until).await
     }
 
     fn recorder(&self) -> &Recorder {
         self.caller.recorder()
+    }
+
+    fn is_over(&self) -> bool {
+        self.caller.is_over()
     }
 }
 
@@ -161,6 +172,9 @@ impl Crew {
     /// Sends all operations at once, at most one a client, and returns their outcomes in the same order.
     pub(super) async fn burst(&mut self, operations: Vec<Operation>) -> Result<Vec<Outcome>, Trouble> {
         let count = operations.len().min(self.callers.len());
+        if self.callers.iter().any(Caller::is_over) {
+            return Ok(vec![NOT_ASKED; count]);
+        }
         let start = Arc::new(Barrier::new(count));
         let idle = self.callers.split_off(count);
         let acting = std::mem::replace(&mut self.callers, idle);
@@ -199,13 +213,22 @@ pub(super) fn held(outcomes: &[Outcome]) -> Vec<u64> {
 }
 
 /// Takes all free units in as few holds as may be, and says whether none is left. It gives up on a product
-/// with very many.
+/// that [`can_be_sold_out`](super::can_be_sold_out) denies.
 pub(super) async fn take_all(client: &mut impl Customer, product: u64, most: u32) -> (Vec<Granted>, bool) {
-    const MOST_HOLDS: usize = 60;
+    take_all_but(client, product, most, 0).await
+}
+
+/// The same, but for `left` units, which stay free.
+pub(super) async fn take_all_but(
+    client: &mut impl Customer,
+    product: u64,
+    most: u32,
+    left: u32,
+) -> (Vec<Granted>, bool) {
     let mut taken = Vec::new();
     while taken.len() < MOST_HOLDS {
         let Some(view) = client.look(product).await else { break };
-        let free = u32::try_from(view.free.max(0)).unwrap_or(u32::MAX).min(most);
+        let free = u32::try_from(view.free.saturating_sub(i64::from(left)).max(0)).unwrap_or(u32::MAX).min(most);
         if free == 0 {
             return (taken, true);
         }

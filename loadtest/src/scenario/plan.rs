@@ -19,6 +19,15 @@ pub struct Sizes {
 /// How long after the last deadline the server may need to write down that it has passed.
 pub(super) const SWEEP: Duration = Duration::from_secs(2);
 
+/// In how many holds a client takes all units of a product, at most.
+pub(super) const MOST_HOLDS: usize = 200;
+
+/// Whether a client can take all units of a product, where `limits` say how many a hold has.
+pub fn can_be_sold_out(stock: u64, limits: &Limits) -> bool {
+    // The last hold is for what came back meanwhile.
+    stock <= (MOST_HOLDS as u64 - 1) * u64::from(limits.max_qty_per_hold)
+}
+
 /// The stock of each product that a scenario sells.
 pub fn products(name: ScenarioName, sizes: &Sizes) -> Vec<u64> {
     let users = u64::from(sizes.users.max(1));
@@ -60,7 +69,7 @@ pub fn left_out(
     max_wait: Duration,
     _scope: Scope,
 ) -> Option<String> {
-    let longest_hold = Duration::from_secs(limits.hold_ttl_seconds.saturating_add(1)) + SWEEP;
+    let longest_hold = Duration::from_secs(limits.hold_ttl_seconds.saturating_add(1)).saturating_add(SWEEP);
     match name {
         ScenarioName::Expiry if longest_hold > max_wait => Some(format!(
             "holds live {} s here, which is longer than --max-wait ({} s) allows to wait for",
@@ -98,6 +107,14 @@ mod tests {
             let reason = left_out(name, &limits(ttl), target, Duration::from_secs(max_wait), Scope::Sole);
             assert_eq!(reason.is_some(), is_left_out, "{name} {ttl} {target:?}: {reason:?}");
         }
+    }
+
+    #[test]
+    fn what_a_client_cannot_take_cannot_be_sold_out() {
+        assert!(can_be_sold_out(100_000, &limits(2)));
+        assert!(can_be_sold_out(199_000, &limits(2)));
+        assert!(!can_be_sold_out(199_001, &limits(2)));
+        assert!(!can_be_sold_out(u64::MAX, &limits(2)));
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Forgetful {
         if self.now_and_then() {
             self.crew.burst(vec![operation; TOGETHER]).await?;
         }
-        Ok(self.caller.settle(operation, Instant::now() + PATIENCE).await)
+        Ok(self.caller.insist(operation, Instant::now() + PATIENCE).await)
     }
 
     /// Sends something again that was answered before.

@@ -3,7 +3,6 @@
 //!
 //! Only after this does the history say what became of each unit.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Stage, Trouble};
-use crate::api::{Call, Caller, Shop};
+use crate::api::{Call, Shop};
 use crate::history::{News, Operation, ScenarioName};
 
 /// How many clients settle at a time.
@@ -33,6 +32,10 @@ pub(super) async fn settle(name: ScenarioName, stage: &Stage, shop: &Shop) -> Re
 
 /// Finds out what nobody knows, and ends what is open: all units are free again that are not sold.
 pub(super) async fn clear(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
+    if shop.pulse().has_stopped() {
+        // Whoever was not answered for so long is not asked again.
+        return Ok(());
+    }
     resolve(stage, shop).await?;
     if stage.stop.is_set() {
         return Ok(());
@@ -45,11 +48,7 @@ pub(super) async fn clear(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
 async fn resolve(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
     let patience = patience(stage);
     let until = Instant::now() + patience;
-    each(shop, shop.book().unresolved(), move |mut client, operation| async move {
-        client.settle(operation, until).await;
-        client
-    })
-    .await?;
+    each(stage, shop, shop.book().unresolved(), until).await?;
     let count = shop.book().unresolved().len();
     if count > 0 && !stage.stop.is_set() {
         return Err(Trouble::Unsettled { count, seconds: patience.as_secs() });
@@ -70,11 +69,7 @@ async fn end(stage: &Stage, shop: &Shop) -> Result<(), Trouble> {
         Operation::Webhook { key, order, news: News::Failure }
     });
     let releases = left.holds.into_iter().map(|hold| Operation::ReleaseHold { hold });
-    each(shop, failures.chain(releases).collect(), move |mut client, operation| async move {
-        client.settle(operation, until).await;
-        client
-    })
-    .await
+    each(stage, shop, failures.chain(releases).collect(), until).await
 }
 
 /// Reads products, orders and holds, and the products again.
@@ -88,11 +83,7 @@ async fn read_back(name: ScenarioName, stage: &Stage, shop: &Shop) -> Result<(),
     let between: Vec<_> = orders.chain(holds).collect();
     let until = Instant::now() + patience(stage);
     for reads in [products().collect(), between, products().collect()] {
-        each(shop, reads, move |mut client, operation| async move {
-            client.settle(operation, until).await;
-            client
-        })
-        .await?;
+        each(stage, shop, reads, until).await?;
     }
     Ok(())
 }
@@ -103,26 +94,30 @@ fn sample(all: Vec<u64>, most: usize) -> impl Iterator<Item = u64> {
     all.into_iter().step_by(step)
 }
 
-/// Does something with each item, some of them at a time, each client with one after the other.
-async fn each<T, F>(
-    shop: &Shop,
-    items: Vec<T>,
-    act: impl Fn(Caller, T) -> F + Clone + Send + Sync + 'static,
-) -> Result<(), Trouble>
-where
-    T: Copy + Send + Sync + 'static,
-    F: Future<Output = Caller> + Send,
-{
-    let clients = PARALLEL.min(items.len());
-    let items = Arc::new(items);
+/// Sends each request until its outcome is known or `until` has come, some of them at a time. When the run is to end
+/// it ends soon, too; if that was so from the beginning, `until` is soon.
+async fn each(stage: &Stage, shop: &Shop, operations: Vec<Operation>, until: Instant) -> Result<(), Trouble> {
+    let clients = PARALLEL.min(operations.len());
+    let operations = Arc::new(operations);
     let next = Arc::new(AtomicUsize::new(0));
+    let in_a_hurry = stage.stop.is_set();
     let tasks: Vec<_> = (0..clients)
         .map(|_| {
-            let (items, next, act) = (Arc::clone(&items), Arc::clone(&next), act.clone());
+            let (operations, next) = (Arc::clone(&operations), Arc::clone(&next));
             let mut client = shop.caller();
             tokio::spawn(async move {
-                while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    client = act(client, *item).await;
+                while let Some(operation) = operations.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if in_a_hurry {
+                        let settled = tokio::time::timeout_at(until, client.settle(*operation, until));
+                        if settled.await.is_err() {
+                            return;
+                        }
+                    } else {
+                        if client.is_over() {
+                            return;
+                        }
+                        client.insist(*operation, until).await;
+                    }
                 }
             })
         })

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Requests, Secrets, SetupError, Shop};
+use crate::api::{Pulse, Requests, Secrets, SetupError, Shop};
 use crate::history::{Limits, ProductUnderTest, Recorder, ScenarioName};
 use crate::target::Private;
 
@@ -52,7 +52,13 @@ pub struct Stage {
 impl Stage {
     /// What its clients share.
     pub(super) fn shop(&self, name: ScenarioName) -> Result<Shop, SetupError> {
-        Shop::new(self.recorder.clone(), name, self.requests(&self.base_url)?, self.request_timeout)
+        let shop = Shop::new(self.recorder.clone(), name, self.requests(&self.base_url)?, self.request_timeout)?;
+        Ok(shop.with_pulse(Pulse::new(self.silence(), self.stop.0.clone())))
+    }
+
+    /// How long clients ask in vain before the server is given up.
+    pub(super) fn silence(&self) -> Duration {
+        self.sized(Duration::from_secs(10), Duration::from_secs(30))
     }
 
     /// The same shop, reached by way of another address, such as a proxy's.
@@ -91,6 +97,12 @@ impl Stop {
     /// One that is not set.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One that is set with this one, and can be set without it.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self(self.0.child_token())
     }
 
     /// Sets it, for good.
