@@ -78,7 +78,8 @@ fn alerts() -> BTreeMap<String, Value> {
 }
 
 /// The parts of an expression that are not conditions: both sides of each comparison, of each `and`, `or`
-/// and `unless`, and what is asked to be `absent`, which has no data while all is well. It takes expressions as Prometheus writes them: one line, a space around operators.
+/// and `unless`, and what is asked to be `absent`, which has no data while all is well. It takes expressions as
+/// Prometheus writes them: one line, a space around operators.
 pub(crate) fn without_comparisons(expression: &str) -> Vec<String> {
     let text = without_outer_parentheses(expression.trim());
     // From the weakest to the strongest.
