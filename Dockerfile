@@ -42,6 +42,8 @@ USER 10001:10001
 FROM base AS loadtest
 COPY --from=build-server /built/holdfast /usr/local/bin/holdfast
 COPY --from=build-loadtest /built/holdfast-loadtest /usr/local/bin/holdfast-loadtest
+# A volume that is mounted here belongs to the same user.
+RUN mkdir reports
 ENTRYPOINT ["holdfast-loadtest"]
 CMD ["run"]
 

@@ -78,7 +78,8 @@ fn alerts() -> BTreeMap<String, Value> {
 }
 
 /// The parts of an expression that are not conditions: both sides of each comparison, of each `and`, `or`
-/// and `unless`. It takes expressions as Prometheus writes them: one line, a space around operators.
+/// and `unless`, and what is asked to be `absent`, which has no data while all is well. It takes expressions as
+/// Prometheus writes them: one line, a space around operators.
 pub(crate) fn without_comparisons(expression: &str) -> Vec<String> {
     let text = without_outer_parentheses(expression.trim());
     // From the weakest to the strongest.
@@ -96,7 +97,8 @@ pub(crate) fn without_comparisons(expression: &str) -> Vec<String> {
             }
         }
     }
-    vec![text.to_owned()]
+    let absent = text.strip_prefix("absent(").and_then(|text| text.strip_suffix(')'));
+    vec![absent.unwrap_or(text).to_owned()]
 }
 
 /// Where an operator stands outside of all parentheses, braces and quotes, the last one.
@@ -154,6 +156,7 @@ fn comparisons_are_taken_off() {
         ("rate(a{b=\"c > d\"}[5m]) / 2", vec!["rate(a{b=\"c > d\"}[5m]) / 2"]),
         ("(a > 14.4 * 0.001 and b > 2) or (c > 3)", vec!["a", "14.4 * 0.001", "b", "2", "c", "3"]),
         ("a > 0 and on (job, instance) time() - b < 600", vec!["a", "0", "time() - b", "600"]),
+        ("up < 1 or absent(up{job=\"a\"})", vec!["up", "1", "up{job=\"a\"}"]),
         ("(sum by (x) (a > 1) unless b)", vec!["sum by (x) (a > 1)", "b"]),
     ] {
         assert_eq!(without_comparisons(expression), parts, "{expression}");

@@ -124,7 +124,7 @@ impl Traces {
         let span = info_span!(
             target: TARGET,
             parent: &logged,
-            "look at a suspect product",
+            "quarantine",
             otel.kind = "internal",
             holdfast.product.id = count(product_id),
         );
