@@ -106,7 +106,13 @@ impl Worker {
         }
         let writer = self.connection().await?;
         let began = SystemTime::now();
-        let loaded = match answer_of(writer.load(&needs)).await {
+        let asked_at = Instant::now();
+        let answer = answer_of(writer.load(&needs)).await;
+        if !matches!(answer, Ok(Ok(_))) {
+            // The first thing that a load waits for is the lock, and nearly all that fail have waited for that.
+            self.is_over(Phase::LockWait, began, asked_at.elapsed());
+        }
+        let loaded = match answer {
             Ok(loaded) => loaded.map_err(Trouble::from_load)?,
             Err(NoAnswer::TimedOut) => return Err(Trouble::timed_out("locking and loading")),
             Err(NoAnswer::Panicked(cause)) => {
@@ -153,12 +159,16 @@ impl Worker {
             return Ok(());
         }
         self.is_over(Phase::Decide, deciding, loaded_at.elapsed());
-        shared.metrics.batch_size.observe(f64::from(u32::try_from(commands.len()).unwrap_or(u32::MAX)));
         let writer = self.connection().await?;
-        let writing = SystemTime::now();
-        match answer_of(writer.commit(batch_id, &decision.changes)).await {
+        let (writing, asked_at) = (SystemTime::now(), Instant::now());
+        let answer = answer_of(writer.commit(batch_id, &decision.changes)).await;
+        if !matches!(answer, Ok(Ok(_))) {
+            self.is_over(Phase::Commit, writing, asked_at.elapsed());
+        }
+        match answer {
             Ok(Ok(written)) => {
                 shared.health.answered();
+                shared.metrics.batch_size.observe(f64::from(u32::try_from(commands.len()).unwrap_or(u32::MAX)));
                 self.is_over(Phase::Write, writing, written.write);
                 self.is_over(Phase::Commit, writing + written.write, written.commit);
                 self.answer(batch, decision, loaded_at);

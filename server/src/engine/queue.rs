@@ -282,8 +282,11 @@ impl Queue {
             let lanes = state.lanes.values();
             // In a lane they are in the order in which they came, but for some that were put back in front.
             lanes
-                .filter_map(|lane| if class == Class::Hold { &lane.holds } else { &lane.money }.front())
-                .filter(|ticket| ticket.class == class && !ticket.is_gone())
+                .filter_map(|lane| {
+                    let tickets = if class == Class::Hold { &lane.holds } else { &lane.money };
+                    // Callers who gave up stay in the lane until a worker comes by, in front of those who wait.
+                    tickets.iter().find(|ticket| ticket.class == class && !ticket.is_gone())
+                })
                 .map(|ticket| ticket.queued_at)
                 .min()
         });
