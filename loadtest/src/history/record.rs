@@ -3,6 +3,8 @@
 //! Field names are short in the file, since there are millions of them. What does not belong here: how
 //! an answer is read (that is in `api`).
 
+use std::time::Instant;
+
 use serde::{Deserialize, Serialize};
 
 /// Nanoseconds since the run began, on the harness's monotonic clock.
@@ -13,6 +15,11 @@ pub struct Moment(pub u64);
 impl Moment {
     /// Nanoseconds in a second.
     pub const SECOND: u64 = 1_000_000_000;
+
+    /// This moment, of a run that began at `began`.
+    pub fn since(began: Instant) -> Self {
+        Self(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+    }
 
     /// In seconds, for people.
     pub fn seconds(self) -> f64 {

@@ -76,7 +76,7 @@ impl Recorder {
 
     /// Nanoseconds since the run began.
     pub fn now(&self) -> Moment {
-        Moment(u64::try_from(self.shared.began.elapsed().as_nanos()).unwrap_or(u64::MAX))
+        Moment::since(self.shared.began)
     }
 
     /// A key that nobody had before.

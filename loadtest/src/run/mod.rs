@@ -224,7 +224,7 @@ fn plan_scenarios(settings: &Settings, target: &Target) -> Vec<ScenarioPlan> {
     names
         .into_iter()
         .map(|name| {
-            let left_out = scenario::left_out(name, &target.limits, target.kind, settings.max_wait, scope(settings));
+            let left_out = scenario::left_out(name, &target.limits, target.kind, settings.max_wait);
             ScenarioPlan { name, left_out }
         })
         .collect()

@@ -43,7 +43,7 @@ pub(super) async fn stock(
         async move {
             // If an answer is lost this makes another, and nobody sells the first: the clean-up finds it by its name.
             let product = retry(deadline, || operator.add_product(&name, stock)).await?;
-            Ok::<_, TargetError>(ProductUnderTest { product, scenario, stock, made: moment(began) })
+            Ok::<_, TargetError>(ProductUnderTest { product, scenario, stock, made: Moment::since(began) })
         }
     });
     let mut making = futures_util::stream::iter(making).buffered(PARALLEL);
@@ -87,10 +87,7 @@ async fn given(
         )));
     }
     let stock = u64::try_from(found.available_stock).unwrap_or_default();
-    let products = names.next().map(|scenario| ProductUnderTest { product, scenario, stock, made: moment(began) });
+    let products =
+        names.next().map(|scenario| ProductUnderTest { product, scenario, stock, made: Moment::since(began) });
     Ok(products.into_iter().collect())
-}
-
-fn moment(began: Instant) -> Moment {
-    Moment(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX))
 }

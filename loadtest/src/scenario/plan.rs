@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Stage;
-use crate::history::{Limits, ScenarioName, Scope, TargetKind};
+use crate::history::{Limits, ScenarioName, TargetKind};
 
 /// What decides how much a scenario has to sell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,13 +62,7 @@ pub fn expected(name: ScenarioName, stage: &Stage) -> Duration {
 }
 
 /// Why a scenario cannot be run against a server, decided before the start.
-pub fn left_out(
-    name: ScenarioName,
-    limits: &Limits,
-    target: TargetKind,
-    max_wait: Duration,
-    _scope: Scope,
-) -> Option<String> {
+pub fn left_out(name: ScenarioName, limits: &Limits, target: TargetKind, max_wait: Duration) -> Option<String> {
     let longest_hold = Duration::from_secs(limits.hold_ttl_seconds.saturating_add(1)).saturating_add(SWEEP);
     match name {
         ScenarioName::Expiry if longest_hold > max_wait => Some(format!(
@@ -104,7 +98,7 @@ mod tests {
             (ScenarioName::Rush, 600, host, 180, false),
         ];
         for (name, ttl, target, max_wait, is_left_out) in rows {
-            let reason = left_out(name, &limits(ttl), target, Duration::from_secs(max_wait), Scope::Sole);
+            let reason = left_out(name, &limits(ttl), target, Duration::from_secs(max_wait));
             assert_eq!(reason.is_some(), is_left_out, "{name} {ttl} {target:?}: {reason:?}");
         }
     }

@@ -22,8 +22,34 @@ const IN_PATHS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b
 
 /// The page. `folder` is where it will be, for links to files beside it.
 pub(super) fn page(run: &Run, folder: Option<&Path>) -> String {
-    let header = &run.history.header;
-    let page = html! {
+    let title = format!("{} · {}", words::verdict(run), run.history.header.run);
+    let body = html! {
+        main {
+            (verdict(run))
+            (facts(run))
+            (tables::breaches(run))
+            (tables::checks(run))
+            (tables::thresholds(run))
+            (plots::stocks(run))
+            (plots::over_time(run))
+            (tables::endpoints(run))
+            (tables::scenarios(run))
+            (tables::settings(run))
+        }
+        footer { (footer(run, folder)) }
+        script { (PreEscaped(include_str!("script.js"))) }
+    };
+    document(&title, &body)
+}
+
+/// The page of a run that came to no verdict.
+pub(super) fn no_verdict(why: &str) -> String {
+    document("No verdict", &html! { main { h1 { "No verdict" } p { (why) } } })
+}
+
+/// A whole file, which needs nothing else and may load nothing.
+fn document(title: &str, body: &Markup) -> String {
+    let document = html! {
         (DOCTYPE)
         html lang="en" {
             head {
@@ -32,47 +58,13 @@ pub(super) fn page(run: &Run, folder: Option<&Path>) -> String {
                 meta name="color-scheme" content="light dark";
                 meta http-equiv="Content-Security-Policy"
                     content="default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
-                title { (words::verdict(run)) " · " (header.run) }
+                title { (title) }
                 style { (PreEscaped(include_str!("style.css"))) }
             }
-            body {
-                main {
-                    (verdict(run))
-                    (facts(run))
-                    (tables::breaches(run))
-                    (tables::checks(run))
-                    (tables::thresholds(run))
-                    (plots::stocks(run))
-                    (plots::over_time(run))
-                    (tables::endpoints(run))
-                    (tables::scenarios(run))
-                    (tables::settings(run))
-                }
-                footer { (footer(run, folder)) }
-                script { (PreEscaped(include_str!("script.js"))) }
-            }
+            body { (body) }
         }
     };
-    page.into_string()
-}
-
-/// The page of a run that came to no verdict.
-pub(super) fn no_verdict(why: &str) -> String {
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'";
-                title { "No verdict" }
-                style { (PreEscaped(include_str!("style.css"))) }
-            }
-            body { main { h1 { "No verdict" } p { (why) } } }
-        }
-    };
-    page.into_string()
+    document.into_string()
 }
 
 /// The name of a standing in the style sheet.
