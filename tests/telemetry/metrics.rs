@@ -74,7 +74,17 @@ const LABELLED: &[(&str, &str, &[&str])] = &[
     (
         "holdfast_turned_away_total",
         "reason",
-        &["queue_full", "deadline", "hung_up", "database_unavailable", "outcome_unknown", "stopping", "internal"],
+        &[
+            "queue_full",
+            "queue_slow",
+            "reads_full",
+            "deadline",
+            "hung_up",
+            "database_unavailable",
+            "outcome_unknown",
+            "stopping",
+            "internal",
+        ],
     ),
     ("holdfast_retries_total", "reason", &["deadlock", "lock_timeout", "row_changed", "duplicate_key", "disconnected"]),
     ("holdfast_unknown_outcomes_total", "resolution", &["committed", "not_committed"]),

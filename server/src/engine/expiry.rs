@@ -24,6 +24,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// A timer that rings a little early by the database's clock must not spin.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
+/// The most commands of this work at once: each has a task and a place in its lane, neither of which is bounded
+/// otherwise. Enough to fill the batches of all workers.
+const UNDER_WAY_MAX: usize = 4_096;
 /// Rows of batches are looked at within minutes, if at all; a day is ample.
 const PRUNE_AFTER: Duration = Duration::from_hours(24);
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
@@ -118,7 +121,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut deadlines: mpsc::UnboundedRecei
     let mut timers = Timers::default();
     let (done, mut finished) = mpsc::unbounded_channel::<(ProductId, DueKind, Released)>();
     loop {
-        while let Some((product_id, kind)) = timers.pop_due(Instant::now()) {
+        while timers.under_way.len() < UNDER_WAY_MAX
+            && let Some((product_id, kind)) = timers.pop_due(Instant::now())
+        {
             if !timers.under_way.insert((product_id, kind)) {
                 timers.set(DueAt { product_id, kind, at: Instant::now() + RETRY_AFTER });
                 continue;
@@ -131,7 +136,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut deadlines: mpsc::UnboundedRecei
             });
         }
         shared.expiry_lag.tell(timers.oldest());
-        let next = timers.by_time.first().map(|(at, ..)| *at);
+        // While too many are under way, the end of one of them is waited for.
+        let has_room = timers.under_way.len() < UNDER_WAY_MAX;
+        let next = timers.by_time.first().map(|(at, ..)| *at).filter(|_| has_room);
         tokio::select! {
             due = deadlines.recv() => match due {
                 Some(due) => timers.set(due),
@@ -172,7 +179,7 @@ async fn release_due(shared: &Arc<Shared>, product_id: ProductId, kind: DueKind)
         DueKind::Holds => Command::ExpireHolds { product_id },
         DueKind::Orders => Command::CancelUnpaidOrders { product_id },
     };
-    let outcome = match shared.queue_command(product_id, command, Class::Internal) {
+    let outcome = match shared.queue_command(product_id, command, Class::Internal, None) {
         Ok(caller) => caller.wait(None).await,
         Err(_) => return Released::Failed,
     };

@@ -3,15 +3,19 @@
 //! What belongs here: queues, workers, timers, retries. What does not: rules (`sale`), SQL (`store`),
 //! JSON or status codes (`http`).
 
+mod admission;
 mod answers;
 mod attempt;
 mod batch;
 mod calls;
 mod coalesce;
+mod doors;
 mod expiry;
 mod health;
 mod ids;
+mod lane;
 mod operations;
+mod pace;
 mod queue;
 mod reads;
 mod requests;
@@ -32,7 +36,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use self::answers::{Payment, Placed, Readiness, Rejection, ResumeError};
+pub use self::answers::{Overload, Payment, Placed, Readiness, Rejection, ResumeError};
 use self::attempt::Worker;
 use self::coalesce::{Coalescer, ReadFailed};
 use self::shared::Shared;
@@ -227,7 +231,8 @@ impl Engine {
         }
         match tokio::time::timeout_at(deadline, read).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(ReadFailed)) | Err(_) => Err(Rejection::DatabaseUnavailable),
+            Ok(Err(ReadFailed::TooMany)) => Err(Rejection::Overloaded(Overload::ReadsFull)),
+            Ok(Err(ReadFailed::NoAnswer)) | Err(_) => Err(Rejection::DatabaseUnavailable),
         }
     }
 }

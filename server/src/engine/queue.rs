@@ -5,12 +5,14 @@
 //! hot one. A product that somebody else keeps locked is a suspect for some seconds: its lane rests
 //! between its tries, goes alone, and suspects together may keep only half of the workers waiting, so
 //! that they stop nobody else.
+//!
+//! What waits for one product is in `lane`, when a hold is let in, in `admission`.
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,9 +20,11 @@ use sale::ProductId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Rejection;
+use super::doors::Doors;
+use super::lane::{Lane, make_room};
 use super::ticket::{KeyName, Ticket};
-use super::waiting::{Class, Waiting};
+use super::waiting::{Class, HOLDS_PER_PRODUCT_MAX, Waiting};
+use super::{Overload, Rejection};
 
 /// How long the lane of a suspect rests before it is tried again.
 const REST: Duration = Duration::from_millis(50);
@@ -35,6 +39,8 @@ const SUSPECT_FOR: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
+    doors: Arc<Doors>,
+    waiting: Arc<Waiting>,
     work: Notify,
     batch_max: usize,
     suspects_max: usize,
@@ -68,17 +74,10 @@ struct State {
     /// Whether a worker waits for the lock of a suspect: one at a time, so that the others are looked at.
     suspect_tried: bool,
     waiting: Arc<Waiting>,
+    doors: Arc<Doors>,
     keys: HashMap<KeyName, KeyUse>,
+    batch_max: usize,
     closed: bool,
-}
-
-#[derive(Debug, Default)]
-struct Lane {
-    money: VecDeque<Ticket>,
-    holds: VecDeque<Ticket>,
-    in_flight: bool,
-    /// How it is in flight, if it is as a suspect.
-    alone: Option<Turn>,
 }
 
 /// A product was found locked by somebody else.
@@ -94,22 +93,14 @@ struct Suspicion {
 struct KeyUse {
     product_id: ProductId,
     users: usize,
-    parked: Vec<Ticket>,
-}
-
-impl Lane {
-    fn is_empty(&self) -> bool {
-        self.money.is_empty() && self.holds.is_empty()
-    }
-
-    fn pop(&mut self) -> Option<Ticket> {
-        self.money.pop_front().or_else(|| self.holds.pop_front())
-    }
+    parked: VecDeque<Ticket>,
 }
 
 impl Queue {
     /// A queue that hands out batches of up to `batch_max` commands to `workers` workers.
     pub(super) fn new(batch_max: usize, workers: usize, waiting: Arc<Waiting>) -> Self {
+        let doors = Arc::new(Doors::default());
+        let batch_max = batch_max.max(1);
         Self {
             state: Mutex::new(State {
                 lanes: HashMap::new(),
@@ -118,12 +109,16 @@ impl Queue {
                 suspects: HashMap::new(),
                 suspects_in_flight: 0,
                 suspect_tried: false,
-                waiting,
+                waiting: Arc::clone(&waiting),
+                doors: Arc::clone(&doors),
                 keys: HashMap::new(),
+                batch_max,
                 closed: false,
             }),
+            doors,
+            waiting,
             work: Notify::new(),
-            batch_max: batch_max.max(1),
+            batch_max,
             suspects_max: (workers / 2).max(1),
         }
     }
@@ -133,10 +128,25 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a hold of this product is worth any work: asked before the database is, without the queue's lock.
+    ///
+    /// # Errors
+    /// [`Rejection::Overloaded`] if it would surely be refused.
+    pub(super) fn admits_hold(&self, product_id: ProductId) -> Result<(), Rejection> {
+        if self.waiting.is_full(Class::Hold) {
+            return Err(Rejection::Overloaded(Overload::QueueFull));
+        }
+        match self.doors.refusal(product_id, Instant::now()) {
+            Some(wait) => Err(Rejection::Overloaded(Overload::QueueSlow { wait })),
+            None => Ok(()),
+        }
+    }
+
     /// Queues a command.
     ///
     /// # Errors
-    /// [`Rejection::Overloaded`] if too many of its class wait; [`Rejection::Stopping`] once it is closed.
+    /// [`Rejection::Overloaded`] if too many of its class wait, or, a hold, if it would wait for too long;
+    /// [`Rejection::Stopping`] once the queue is closed.
     pub(super) fn push(&self, ticket: Ticket) -> Result<(), Rejection> {
         {
             let mut state = self.lock();
@@ -144,7 +154,10 @@ impl Queue {
                 return Err(Rejection::Stopping);
             }
             if state.waiting.is_full(ticket.class) {
-                return Err(Rejection::Overloaded);
+                return Err(Rejection::Overloaded(Overload::QueueFull));
+            }
+            if ticket.class == Class::Hold {
+                state.admit_hold(&ticket).map_err(Rejection::Overloaded)?;
             }
             state.waiting.enter(ticket.class);
             state.enter(ticket);
@@ -240,9 +253,9 @@ impl Queue {
             // Counted first: from the moment it is back its caller may withdraw it.
             state.waiting.enter(class);
             if ticket.put_back() {
-                let lane = state.lanes.entry(product_id).or_default();
-                let waiting = if class == Class::Hold { &mut lane.holds } else { &mut lane.money };
-                waiting.push_front(ticket);
+                let batch_max = state.batch_max;
+                let lane = state.lanes.entry(product_id).or_insert_with(|| Lane::new(batch_max));
+                lane.push_front(ticket);
             } else {
                 state.waiting.leave(class);
                 if let Some(key) = ticket.key_name() {
@@ -278,18 +291,7 @@ impl Queue {
     /// Shows for how long the oldest commands have waited.
     pub(super) fn show_age(&self) {
         let state = self.lock();
-        state.waiting.show_oldest(|class| {
-            let lanes = state.lanes.values();
-            // In a lane they are in the order in which they came, but for some that were put back in front.
-            lanes
-                .filter_map(|lane| {
-                    let tickets = if class == Class::Hold { &lane.holds } else { &lane.money };
-                    // Callers who gave up stay in the lane until a worker comes by, in front of those who wait.
-                    tickets.iter().find(|ticket| ticket.class == class && !ticket.is_gone())
-                })
-                .map(|ticket| ticket.queued_at)
-                .min()
-        });
+        state.waiting.show_oldest(|class| state.lanes.values().filter_map(|lane| lane.oldest(class)).min());
     }
 
     /// Takes no more commands; those that wait are still handed out.
@@ -301,27 +303,62 @@ impl Queue {
 }
 
 impl State {
+    /// Lets a hold into the queue of its product, or not, and then shuts the door to those who come after it.
+    fn admit_hold(&mut self, ticket: &Ticket) -> Result<(), Overload> {
+        let product_id = ticket.product_id;
+        let Some(lane) = self.lanes.get_mut(&product_id) else { return Ok(()) };
+        let now = Instant::now();
+        let left = ticket.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now));
+        let judge = |lane: &Lane| {
+            if lane.holds() >= HOLDS_PER_PRODUCT_MAX {
+                return Err(Overload::QueueFull);
+            }
+            lane.view(now).judge(left).map_err(|wait| Overload::QueueSlow { wait })
+        };
+        if judge(lane).is_ok() {
+            return Ok(());
+        }
+        // Those who left may be what makes it long, and old.
+        let freed = lane.forget_gone();
+        let judged = judge(lane);
+        if let Err(Overload::QueueSlow { wait }) = judged {
+            self.doors.shut(product_id, now, wait);
+        }
+        for key in freed {
+            self.release(&key);
+        }
+        judged
+    }
+
     /// Into its lane, or beside the key that another product's command is using.
     fn enter(&mut self, ticket: Ticket) {
         if let Some(key) = ticket.key_name() {
             match self.keys.entry(key) {
                 Entry::Occupied(mut entry) if entry.get().product_id != ticket.product_id => {
-                    entry.get_mut().parked.push(ticket);
+                    let parked = &mut entry.get_mut().parked;
+                    // They use the key only once they are in their lanes, so there is none to give back.
+                    make_room(parked);
+                    parked.push_back(ticket);
                     return;
                 }
                 Entry::Occupied(mut entry) => entry.get_mut().users += 1,
                 Entry::Vacant(entry) => {
-                    entry.insert(KeyUse { product_id: ticket.product_id, users: 1, parked: Vec::new() });
+                    entry.insert(KeyUse { product_id: ticket.product_id, users: 1, parked: VecDeque::new() });
                 }
             }
         }
         let product_id = ticket.product_id;
-        let lane = self.lanes.entry(product_id).or_default();
-        let idle = lane.is_empty() && !lane.in_flight;
-        let waiting = if ticket.class == Class::Hold { &mut lane.holds } else { &mut lane.money };
-        waiting.push_back(ticket);
-        if idle {
-            self.line_up(product_id, Duration::ZERO);
+        // A lane that exists is in flight or lined up, even if all who waited in it are gone.
+        let freed = match self.lanes.entry(product_id) {
+            Entry::Occupied(mut lane) => lane.get_mut().push(ticket),
+            Entry::Vacant(entry) => {
+                entry.insert(Lane::new(self.batch_max)).push(ticket);
+                self.line_up(product_id, Duration::ZERO);
+                return;
+            }
+        };
+        for key in freed {
+            self.release(&key);
         }
     }
 
@@ -359,7 +396,9 @@ impl State {
         }
         if lane.is_empty() {
             self.lanes.remove(&product_id);
+            self.doors.open(product_id);
         } else {
+            lane.pace.landed(Instant::now());
             self.line_up(product_id, REST);
         }
     }
@@ -387,6 +426,7 @@ impl State {
                 self.land(product_id);
                 continue;
             }
+            self.note_taken(product_id, tickets.len());
             let others_due = self.resting.first().is_some_and(|(at, _)| *at <= now);
             let suspicion = self.suspects.get_mut(&product_id);
             let wants_try = suspicion.filter(|suspicion| suspicion.looks >= LOOKS_PER_TRY);
@@ -426,28 +466,46 @@ impl State {
                 let rest = batch_max.saturating_sub(batch.len());
                 self.take_from(*product_id, rest, &mut batch);
             }
-            // A lane whose every caller left has nothing in the batch.
-            let served: HashSet<ProductId> = batch.iter().map(|ticket| ticket.product_id).collect();
-            for product_id in chosen.drain(..).filter(|product_id| !served.contains(product_id)) {
-                self.land(product_id);
+            let mut served: HashMap<ProductId, usize> = HashMap::with_capacity(chosen.len());
+            for ticket in &batch {
+                *served.entry(ticket.product_id).or_default() += 1;
+            }
+            for product_id in chosen.drain(..) {
+                match served.get(&product_id) {
+                    Some(taken) => self.note_taken(product_id, *taken),
+                    // A lane whose every caller left has nothing in the batch.
+                    None => self.land(product_id),
+                }
             }
         }
         batch
     }
 
     fn take_from(&mut self, product_id: ProductId, most: usize, batch: &mut Vec<Ticket>) {
-        let mut taken = 0;
-        while taken < most {
-            let Some(lane) = self.lanes.get_mut(&product_id) else { return };
-            lane.in_flight = true;
-            let Some(ticket) = lane.pop() else { return };
-            if ticket.take() {
+        let Some(lane) = self.lanes.get_mut(&product_id) else { return };
+        lane.in_flight = true;
+        let mut freed = Vec::new();
+        lane.take(most, |ticket| {
+            let taken = ticket.take();
+            if taken {
                 self.waiting.go(ticket.class, ticket.queued_at);
                 batch.push(ticket);
-                taken += 1;
-            } else if let Some(key) = ticket.key_name() {
-                self.release(&key);
+            } else {
+                freed.extend(ticket.key_name());
             }
+            taken
+        });
+        for key in freed {
+            self.release(&key);
         }
+    }
+
+    /// A batch took so many commands of this product: there is room again.
+    fn note_taken(&mut self, product_id: ProductId, taken: usize) {
+        if let Some(lane) = self.lanes.get_mut(&product_id) {
+            let holds_left = lane.holds();
+            lane.pace.taken(Instant::now(), taken, holds_left);
+        }
+        self.doors.open(product_id);
     }
 }

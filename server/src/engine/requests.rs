@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::ticket::{KeyName, Left, Waited};
 use super::waiting::Class;
-use super::{Engine, Payment, Placed, Rejection, StockQuery};
+use super::{Engine, Overload, Payment, Placed, Rejection, StockQuery};
 use crate::telemetry::labels::{HoldOutcome, OrderOutcome, PaymentOutcome, TurnedAway};
 
 impl Engine {
@@ -52,6 +52,10 @@ impl Engine {
         if quantity.get() > limit && key.is_none() {
             return Err(Rejection::Refused(Refusal::QuantityOverLimit { limit }));
         }
+        if self.shared.health.is_cut_off() {
+            return Err(Rejection::DatabaseUnavailable);
+        }
+        self.shared.queue.admits_hold(product_id).map_err(|rejection| self.blamed(rejection))?;
         if !self.is_worth_queueing(product_id, quantity) {
             self.refuse_if_sold_out(product_id, quantity, key.as_ref(), deadline).await?;
         }
@@ -209,7 +213,7 @@ impl Engine {
         if let Some(product_id) = self.shared.hold_routes.get(&id) {
             return Ok(product_id);
         }
-        match self.read(deadline, self.holds.get(id)).await? {
+        match self.read(deadline, self.holds.get_for_money(id)).await? {
             Some((hold, _)) => {
                 self.shared.hold_routes.insert(id, hold.product_id);
                 Ok(hold.product_id)
@@ -222,7 +226,7 @@ impl Engine {
         if let Some(product_id) = self.shared.order_routes.get(&id) {
             return Ok(product_id);
         }
-        match self.read(deadline, self.orders.get(id)).await? {
+        match self.read(deadline, self.orders.get_for_money(id)).await? {
             Some(order) => {
                 self.shared.order_routes.insert(id, order.product_id);
                 Ok(order.product_id)
@@ -242,7 +246,8 @@ impl Engine {
         if self.shared.health.is_cut_off() {
             return Err(Rejection::DatabaseUnavailable);
         }
-        let caller = self.shared.queue_command(product_id, command, class)?;
+        let queued = self.shared.queue_command(product_id, command, class, Some(deadline));
+        let caller = queued.map_err(|rejection| self.blamed(rejection))?;
         match caller.wait(Some(deadline)).await {
             Waited::Answered(Ok(Outcome::Refused(refusal))) => Err(Rejection::Refused(refusal)),
             Waited::Answered(answer) => answer,
@@ -252,10 +257,22 @@ impl Engine {
         }
     }
 
+    /// A queue that is slow because the database says nothing is the database's fault.
+    fn blamed(&self, rejection: Rejection) -> Rejection {
+        match rejection {
+            Rejection::Overloaded(Overload::QueueSlow { .. }) if self.shared.health.is_failing() => {
+                Rejection::DatabaseUnavailable
+            }
+            rejection => rejection,
+        }
+    }
+
     /// Counts why a request was not served, and returns that.
     fn not_served(&self, rejection: &Rejection) -> TurnedAway {
         let reason = match rejection {
-            Rejection::Overloaded => TurnedAway::QueueFull,
+            Rejection::Overloaded(Overload::QueueFull) => TurnedAway::QueueFull,
+            Rejection::Overloaded(Overload::QueueSlow { .. }) => TurnedAway::QueueSlow,
+            Rejection::Overloaded(Overload::ReadsFull) => TurnedAway::ReadsFull,
             Rejection::TimedOut => TurnedAway::Deadline,
             Rejection::DatabaseUnavailable => TurnedAway::DatabaseUnavailable,
             Rejection::OutcomeUnknown => TurnedAway::OutcomeUnknown,

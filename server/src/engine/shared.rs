@@ -92,8 +92,9 @@ impl Shared {
         product_id: ProductId,
         command: Command,
         class: Class,
+        deadline: Option<Instant>,
     ) -> Result<Caller, Rejection> {
-        let (ticket, caller) = Ticket::new(product_id, command, class, &self.waiting);
+        let (ticket, caller) = Ticket::new(product_id, command, class, deadline, &self.waiting);
         match self.queue.push(ticket) {
             Ok(()) => Ok(caller),
             Err(rejection) => {

@@ -41,6 +41,8 @@ pub(super) struct Ticket {
     pub(super) class: Class,
     /// When it came.
     pub(super) queued_at: Instant,
+    /// From then on it must not be carried out any more; `None`: work that is nobody's request.
+    pub(super) deadline: Option<Instant>,
     /// Whether the ids of the rows that it may make are set.
     pub(super) has_ids: bool,
     /// The span of the request that it serves, for what is logged of it.
@@ -59,7 +61,13 @@ pub(super) enum KeyName {
 
 impl Ticket {
     /// A ticket for the queue, and the caller's side of it.
-    pub(super) fn new(product_id: ProductId, command: Command, class: Class, waiting: &Arc<Waiting>) -> (Self, Caller) {
+    pub(super) fn new(
+        product_id: ProductId,
+        command: Command,
+        class: Class,
+        deadline: Option<Instant>,
+        waiting: &Arc<Waiting>,
+    ) -> (Self, Caller) {
         let (reply, answer) = oneshot::channel();
         let claim = Arc::new(Claim(AtomicU8::new(QUEUED)));
         let caller = Caller {
@@ -74,6 +82,7 @@ impl Ticket {
             command,
             class,
             queued_at: Instant::now(),
+            deadline,
             has_ids: false,
             request: tracing::Span::current(),
             claim,
@@ -97,9 +106,9 @@ impl Ticket {
         }
     }
 
-    /// Out of the queue, into a batch. `false`: its caller withdrew it.
+    /// Out of the queue, into a batch. `false`: its caller withdrew it, or is about to, since its deadline has come.
     pub(super) fn take(&self) -> bool {
-        self.claim.step(QUEUED, TAKEN)
+        !self.is_late() && self.claim.step(QUEUED, TAKEN)
     }
 
     /// Back from a batch into the queue. `false`: its caller withdrew it.
@@ -107,9 +116,9 @@ impl Ticket {
         self.claim.step(TAKEN, QUEUED)
     }
 
-    /// From here on its caller cannot withdraw it. `false`: it did.
+    /// From here on its caller cannot withdraw it. `false`: it did, or its deadline has come.
     pub(super) fn claim(&self) -> bool {
-        self.claim.step(TAKEN, DECIDED)
+        !self.is_late() && self.claim.step(TAKEN, DECIDED)
     }
 
     /// Its transaction was surely rolled back. `false`: its caller left without an answer.
@@ -117,9 +126,15 @@ impl Ticket {
         self.claim.step(DECIDED, TAKEN)
     }
 
-    /// Whether its caller withdrew it or left.
+    /// Whether its caller withdrew it or left, or will as soon as it looks at the clock.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self.claim.0.load(Ordering::Acquire), WITHDRAWN | LEFT)
+        matches!(self.claim.0.load(Ordering::Acquire), WITHDRAWN | LEFT) || self.is_late()
+    }
+
+    /// A busy process wakes a caller later than at its deadline; its command must not be carried out meanwhile.
+    /// Dropped unanswered it tells its caller at once that nothing happened.
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
     /// Sends the answer; a caller that is gone does not get it.

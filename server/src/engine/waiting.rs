@@ -11,7 +11,9 @@ use crate::telemetry::EngineMetrics;
 use crate::telemetry::labels::{Queue, TurnedAway};
 
 /// The most holds that wait, all products together.
-pub(super) const HOLDS_MAX: usize = 10_000;
+pub(super) const HOLDS_MAX: usize = 20_000;
+/// The most holds that wait for one product: one that does not move must leave room to the others.
+pub(super) const HOLDS_PER_PRODUCT_MAX: usize = HOLDS_MAX / 2;
 /// The most orders, payments and operators' commands that wait, all products together.
 pub(super) const MONEY_MAX: usize = 10_000;
 

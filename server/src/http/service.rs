@@ -100,7 +100,7 @@ fn refuse(problem: &Problem) -> Answer {
         // Somebody may have to find out what became of this very request.
         Problem::OutcomeUnknown => tracing::warn!(code, "whether a request was done is not known"),
         // One line for each of them would be more work than serving them.
-        Problem::Overloaded | Problem::DatabaseUnavailable => tracing::debug!(code, "a request was not served"),
+        Problem::Overloaded(_) | Problem::DatabaseUnavailable => tracing::debug!(code, "a request was not served"),
         problem => tracing::debug!(code, reason = problem.detail(), "a request was refused"),
     }
     problem.answer()
@@ -148,6 +148,7 @@ pub(super) fn method_label(method: &Method) -> HttpMethod {
 
 #[cfg(test)]
 mod tests {
+    use super::super::errors::RetryAfter;
     use super::*;
     use crate::telemetry::logs::{LogFormat, logged};
 
@@ -167,7 +168,7 @@ mod tests {
             assert_eq!(line.lines().count(), 1, "{line}");
             assert!(line.contains(level) && line.contains("the-one-to-find") && line.contains(code), "{line}");
         }
-        assert_eq!(logged_at_info(&Problem::Overloaded), "");
+        assert_eq!(logged_at_info(&Problem::Overloaded(RetryAfter::SOON)), "");
         assert_eq!(logged_at_info(&Problem::HoldExpired), "");
     }
 }

@@ -78,7 +78,7 @@ labels! {
         QuantityOverLimit = "quantity_over_limit",
         /// Its key was used with another body.
         KeyReused = "idempotency_key_reused",
-        /// Too much was waiting.
+        /// More came than could be served.
         Overloaded = "overloaded",
         /// Its deadline came before its turn.
         Deadline = "deadline",
@@ -108,7 +108,7 @@ labels! {
         HoldUnknown = "hold_unknown",
         /// Its key was used with another body.
         KeyReused = "idempotency_key_reused",
-        /// Too much was waiting.
+        /// More came than could be served.
         Overloaded = "overloaded",
         /// Its deadline came before its turn.
         Deadline = "deadline",
@@ -142,7 +142,7 @@ labels! {
         Unsigned = "unsigned",
         /// Its body or its key is not one of an event.
         Invalid = "validation_failed",
-        /// Too much was waiting.
+        /// More came than could be served.
         Overloaded = "overloaded",
         /// Its deadline came before its turn.
         Deadline = "deadline",
@@ -204,6 +204,10 @@ labels! {
     TurnedAway {
         /// The queue was full.
         QueueFull = "queue_full",
+        /// The queue moved too slowly.
+        QueueSlow = "queue_slow",
+        /// Too many reads were waiting.
+        ReadsFull = "reads_full",
         /// Its deadline came while it waited.
         Deadline = "deadline",
         /// The caller hung up before its batch began.
@@ -319,7 +323,7 @@ macro_rules! turned_away {
         impl From<TurnedAway> for $outcome {
             fn from(reason: TurnedAway) -> Self {
                 match reason {
-                    TurnedAway::QueueFull => Self::Overloaded,
+                    TurnedAway::QueueFull | TurnedAway::QueueSlow | TurnedAway::ReadsFull => Self::Overloaded,
                     // Who hung up waited no longer, either.
                     TurnedAway::Deadline | TurnedAway::HungUp => Self::Deadline,
                     TurnedAway::DatabaseUnavailable => Self::DatabaseUnavailable,
