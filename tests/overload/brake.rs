@@ -49,7 +49,8 @@ impl Brake {
                         if locked {
                             session.execute("ROLLBACK").await.or_fail();
                         }
-                        tokio::time::sleep(pause / 4).await;
+                        // Just enough for somebody else to have it once.
+                        tokio::time::sleep(pause / 20).await;
                     }
                 });
                 *holding = Some((stop, task));

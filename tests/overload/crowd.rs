@@ -48,9 +48,20 @@ impl Answers {
     /// Sends a request and notes its answer.
     pub(crate) async fn ask(&self, client: &Client, request: &Request) -> Answer {
         let began = Instant::now();
-        let answer = client.send(request).await.or_fail();
+        let answer = send(client, request).await;
         self.add(&answer, began.elapsed());
         answer
+    }
+}
+
+/// Sends a request. A pool may give it a connection that was opened and never used, at the very moment at which the
+/// server has waited for its first request for too long: then nothing was sent, and it is given another one.
+pub(crate) async fn send(client: &Client, request: &Request) -> Answer {
+    loop {
+        match client.send(request).await {
+            Err(error) if error.to_string().contains("(Canceled)") => {}
+            answer => return answer.or_fail(),
+        }
     }
 }
 
@@ -73,7 +84,7 @@ pub(crate) async fn come_back<T>(
         let (client, request) = (client.clone(), request.clone());
         asking.spawn(async move {
             loop {
-                client.send(&request).await.or_fail();
+                send(&client, &request).await;
             }
         });
     }

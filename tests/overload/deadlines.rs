@@ -19,7 +19,7 @@ async fn who_was_told_no_is_not_in_the_database(setup: Setup) {
     let products = [sale.product(1_000_000).await, sale.product(1_000_000).await];
     for round in 0..rounds(2, 20) {
         brake.pull(&sale, Duration::from_millis(if round % 2 == 0 { 400 } else { 1_300 })).await;
-        let requests = (0..60).map(|n| hold(products[n % 2], 1).key(&format!("{round} {}", n / 3))).collect();
+        let requests = (0..60).map(|n| hold(products[n % 2], 1).key(&format!("{round}-{}", n / 3))).collect();
         let answers = all(sale.client.burst(requests).await);
         brake.release().await;
         for ((status, code), count) in statuses(&answers) {

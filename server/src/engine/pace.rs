@@ -47,6 +47,11 @@ impl Pace {
         }
     }
 
+    /// From the beginning of a batch to its answers, lately; zero if there was none.
+    pub(super) fn flight(&self) -> Duration {
+        self.flight
+    }
+
     /// What a hold finds that comes now, behind `ahead` commands of which the oldest hold came at `oldest`.
     pub(super) fn view(&self, now: Instant, ahead: usize, oldest: Option<Instant>) -> View {
         let since = |moment: Option<Instant>| moment.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));

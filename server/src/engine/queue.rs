@@ -485,8 +485,9 @@ impl State {
         let Some(lane) = self.lanes.get_mut(&product_id) else { return };
         lane.in_flight = true;
         let mut freed = Vec::new();
+        let flight = lane.pace.flight();
         lane.take(most, |ticket| {
-            let taken = ticket.take();
+            let taken = ticket.take(flight);
             if taken {
                 self.waiting.go(ticket.class, ticket.queued_at);
                 batch.push(ticket);

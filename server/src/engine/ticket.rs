@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use sale::{Command, Key, Outcome, ProductId};
 use tokio::sync::oneshot;
@@ -106,9 +107,12 @@ impl Ticket {
         }
     }
 
-    /// Out of the queue, into a batch. `false`: its caller withdrew it, or is about to, since its deadline has come.
-    pub(super) fn take(&self) -> bool {
-        !self.is_late() && self.claim.step(QUEUED, TAKEN)
+    /// Out of the queue, into a batch that takes about `flight`. `false`: its caller withdrew it, or is about to, since
+    /// its deadline has come; or it is a wish that would be fulfilled when nobody waits for it any more, and keep
+    /// units from others.
+    pub(super) fn take(&self, flight: Duration) -> bool {
+        let needs = if self.class == Class::Hold { flight } else { Duration::ZERO };
+        !self.is_late_in(needs) && self.claim.step(QUEUED, TAKEN)
     }
 
     /// Back from a batch into the queue. `false`: its caller withdrew it.
@@ -134,7 +138,11 @@ impl Ticket {
     /// A busy process wakes a caller later than at its deadline; its command must not be carried out meanwhile.
     /// Dropped unanswered it tells its caller at once that nothing happened.
     fn is_late(&self) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+        self.is_late_in(Duration::ZERO)
+    }
+
+    fn is_late_in(&self, time: Duration) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now() + time)
     }
 
     /// Sends the answer; a caller that is gone does not get it.
