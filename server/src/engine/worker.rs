@@ -300,13 +300,18 @@ impl Worker {
         if let Some(ticket) = batch.tickets.pop() {
             let request = ticket.request.clone();
             let _in_request = request.enter();
-            tracing::error!(
-                product_id = ticket.product_id.0,
-                command = ?ticket.command,
-                cause = poison.cause,
-                invariant = poison.breach.as_ref().map(|breach| breach.invariant.code()),
-                "a command cannot be carried out"
-            );
+            if ticket.class == Class::Internal && self.shared.suspects.is_known_broken(ticket.product_id) {
+                // Nobody asked, and what is wrong was told.
+                tracing::debug!(product_id = ticket.product_id.0, cause = poison.cause, "due work still fails");
+            } else {
+                tracing::error!(
+                    product_id = ticket.product_id.0,
+                    command = ?ticket.command,
+                    cause = poison.cause,
+                    invariant = poison.breach.as_ref().map(|breach| breach.invariant.code()),
+                    "a command cannot be carried out"
+                );
+            }
             self.shared.refuse_broken(ticket, poison.breach.is_some());
             if let Some(breach) = poison.breach {
                 self.shared.quarantine(breach.product_id);
