@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use sale::{
     Command, Decision, HoldId, HoldStatus, OrderId, PaymentStatus, ProductId, ProductStatus, ReleaseReason, State,
 };
@@ -25,9 +25,9 @@ use crate::store::{Sequence, Stock, Store};
 use crate::telemetry::{EngineMetrics, StockFigures};
 
 /// How many holds, and how many orders, the process remembers the product of.
-const ROUTES_MAX: u64 = 200_000;
+const ROUTES_MAX: usize = 200_000;
 /// How many products the process remembers the last known stock of.
-const HINTS_MAX: u64 = 100_000;
+const HINTS_MAX: usize = 100_000;
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
@@ -44,7 +44,7 @@ pub(super) struct Shared {
     pub(super) order_routes: Cache<OrderId, ProductId>,
     /// Units that were free when we last saw the product; 0 while it is suspended. A hold that wants
     /// more asks the database before it queues.
-    hints: Cache<ProductId, u64>,
+    hints: Arc<Cache<ProductId, u64>>,
     deadlines: mpsc::UnboundedSender<DueAt>,
     pub(super) expiry_lag: Lag,
     pub(super) suspects: Arc<Suspects>,
@@ -70,7 +70,7 @@ impl Shared {
             batch_ids: Ids::new(Arc::clone(&store), Sequence::Batches),
             hold_routes: Cache::new(ROUTES_MAX),
             order_routes: Cache::new(ROUTES_MAX),
-            hints: Cache::new(HINTS_MAX),
+            hints: Arc::new(Cache::new(HINTS_MAX)),
             settings,
             store,
             deadlines,
@@ -230,7 +230,7 @@ impl Shared {
         if !self.suspects.is_due(product_id) {
             return;
         }
-        let (suspects, hints) = (Arc::clone(&self.suspects), self.hints.clone());
+        let (suspects, hints) = (Arc::clone(&self.suspects), Arc::clone(&self.hints));
         tokio::spawn(async move {
             match suspects.look_at(product_id).await {
                 Ok(Look { breaches: 0, .. }) => {}
