@@ -299,6 +299,11 @@ impl Worker {
         }
         if let Some(ticket) = batch.tickets.pop() {
             let tell = || {
+                if ticket.class == Class::Internal && self.shared.suspects.is_known_broken(ticket.product_id) {
+                    // Nobody asked, and what is wrong was told.
+                    tracing::debug!(product_id = ticket.product_id.0, cause = poison.cause, "due work still fails");
+                    return;
+                }
                 tracing::error!(
                     product_id = ticket.product_id.0,
                     command = ?ticket.command,
