@@ -62,11 +62,16 @@ pub(super) struct View {
 impl View {
     /// How long it would wait for its batch to begin.
     pub(super) fn wait(&self) -> Duration {
+        self.wait_by_pace().max(self.oldest)
+    }
+
+    /// The same, if batches go on as they did.
+    fn wait_by_pace(&self) -> Duration {
         // A batch that takes longer than usual has taken that long, at least.
         let turn = self.turn.max(self.since_turn);
         let until_next = turn - self.since_turn;
         let batches_before = u32::try_from(self.ahead / self.share.max(1)).unwrap_or(u32::MAX);
-        until_next.saturating_add(turn.saturating_mul(batches_before)).max(self.oldest)
+        until_next.saturating_add(turn.saturating_mul(batches_before))
     }
 
     /// Whether it may come in, if its answer is due in `left`; else how long it would have had to wait.
@@ -75,7 +80,8 @@ impl View {
         let is_in_vain = wait.saturating_add(self.flight) > left;
         let is_stuck = self.oldest > left / 2;
         let makes_no_batch_fuller = self.ahead >= self.share.saturating_mul(BATCHES_KEPT);
-        let only_adds_delay = self.standing > PATIENCE && makes_no_batch_fuller && wait > TARGET;
+        // Not by the oldest: all in a queue of that length come to be that old, and none would be let in until it is empty.
+        let only_adds_delay = self.standing > PATIENCE && makes_no_batch_fuller && self.wait_by_pace() > TARGET;
         if is_in_vain || is_stuck || only_adds_delay { Err(wait) } else { Ok(()) }
     }
 }

@@ -36,6 +36,9 @@ pub(super) struct Lane {
     /// How it is in flight, if it is as a suspect.
     pub(super) alone: Option<Turn>,
     pub(super) pace: Pace,
+    /// When the oldest hold came that is in flight, and the oldest other command that is a request.
+    holds_taken: Option<Instant>,
+    money_taken: Option<Instant>,
 }
 
 impl Lane {
@@ -47,6 +50,8 @@ impl Lane {
             in_flight: false,
             alone: None,
             pace: Pace::new(batch_max),
+            holds_taken: None,
+            money_taken: None,
         }
     }
 
@@ -83,9 +88,16 @@ impl Lane {
             let Some(ticket) = next.or_else(|| self.holds.pop_front()).or_else(|| self.money.pop_front()) else {
                 break;
             };
+            let (class, queued_at) = (ticket.class, ticket.queued_at);
             if take(ticket) {
                 taken += 1;
                 money += usize::from(is_money);
+                let oldest = match class {
+                    Class::Hold => &mut self.holds_taken,
+                    Class::Money => &mut self.money_taken,
+                    Class::Internal => continue,
+                };
+                *oldest = Some(oldest.map_or(queued_at, |at| at.min(queued_at)));
             }
         }
         taken
@@ -104,11 +116,22 @@ impl Lane {
         self.pace.view(now, ahead, self.holds.front().map(|ticket| ticket.queued_at))
     }
 
-    /// When the oldest command of this class came whose caller waits. They are in the order in which they came, but
-    /// for some that were put back in front.
+    /// Its batch came to its end.
+    pub(super) fn landed(&mut self) {
+        self.in_flight = false;
+        (self.holds_taken, self.money_taken) = (None, None);
+        self.pace.landed(Instant::now());
+    }
+
+    /// When the oldest command of this class came, of those that wait and those that are in flight. Those that wait are
+    /// in the order in which they came, but for some that were put back in front.
     pub(super) fn oldest(&self, class: Class) -> Option<Instant> {
-        let tickets = if class == Class::Hold { &self.holds } else { &self.money };
-        tickets.iter().find(|ticket| ticket.class == class && !ticket.is_gone()).map(|ticket| ticket.queued_at)
+        let (tickets, taken) = match class {
+            Class::Hold => (&self.holds, self.holds_taken),
+            Class::Money | Class::Internal => (&self.money, self.money_taken),
+        };
+        let waits = tickets.iter().find(|ticket| ticket.class == class && !ticket.is_gone());
+        waits.map(|ticket| ticket.queued_at).into_iter().chain(taken).min()
     }
 
     fn of(&mut self, class: Class) -> &mut VecDeque<Ticket> {

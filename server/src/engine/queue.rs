@@ -288,7 +288,8 @@ impl Queue {
         }
     }
 
-    /// Shows for how long the oldest commands have waited.
+    /// Shows for how long the oldest commands have waited, also those that a worker has taken: it may be waiting for
+    /// their locks. Of those it is not asked whether their callers gave up; a worker soon is done with them.
     pub(super) fn show_age(&self) {
         let state = self.lock();
         state.waiting.show_oldest(|class| state.lanes.values().filter_map(|lane| lane.oldest(class)).min());
@@ -387,9 +388,10 @@ impl State {
     /// A lane comes back from its batch.
     fn land(&mut self, product_id: ProductId) {
         let Some(lane) = self.lanes.get_mut(&product_id) else { return };
-        if !std::mem::replace(&mut lane.in_flight, false) {
+        if !lane.in_flight {
             return;
         }
+        lane.landed();
         if let Some(turn) = lane.alone.take() {
             self.suspects_in_flight = self.suspects_in_flight.saturating_sub(1);
             self.suspect_tried &= turn != Turn::Try;
@@ -398,7 +400,6 @@ impl State {
             self.lanes.remove(&product_id);
             self.doors.open(product_id);
         } else {
-            lane.pace.landed(Instant::now());
             self.line_up(product_id, REST);
         }
     }
