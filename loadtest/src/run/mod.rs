@@ -4,6 +4,7 @@
 //!
 //! What does not belong here: what a scenario does, how a history is judged, what a report looks like.
 
+mod clocks;
 mod lanes;
 mod settings;
 mod stock;
@@ -282,6 +283,8 @@ async fn record(attempt: &Attempt<'_>, header: &Header, place: &mut Option<PathB
     let (recorder, writing) = Recorder::begin(&path, header, *began)?;
     *place = Some(path.clone());
     let hands = lanes::Hands { settings, target, header, recorder: &recorder, stop, watcher };
+    let shown = Arc::clone(watcher);
+    let clocks = clocks::Clocks::watch(recorder.clone(), move |text| shown.note(text));
     let ran = guarded(stop, async {
         watcher.begun(&recorder, header, &check::plan(header), lanes::expected(&hands));
         lanes::run(&hands).await;
@@ -296,6 +299,7 @@ async fn record(attempt: &Attempt<'_>, header: &Header, place: &mut Option<PathB
     });
     let ran = ran.await;
     // After a panic too: the clean-up goes by what is written.
+    clocks.end();
     recorder.end();
     watcher.ended();
     let written = tokio::task::spawn_blocking(|| writing.wait()).await;
