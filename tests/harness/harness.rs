@@ -8,7 +8,7 @@ use holdfast_test_support::rig::process::{self, Finished, Plan};
 use serde_json::Value;
 
 /// How long a run may take before it counts as hanging.
-const RUN_LIMIT: Duration = Duration::from_mins(4);
+pub(crate) const RUN_LIMIT: Duration = Duration::from_mins(4);
 
 /// The server's binary.
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_holdfast");

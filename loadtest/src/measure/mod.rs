@@ -34,7 +34,7 @@ pub struct Measures {
     pub scenarios: Vec<Scenario>,
     /// What the harness broke on purpose, in the order of time.
     pub faults: Vec<Fault>,
-    /// What befell the machine of the harness, in words: whoever reads figures should know.
+    /// When the harness stood still, in words: whoever reads figures should know.
     pub notes: Vec<String>,
     /// What ended when.
     pub timeline: Timeline,
@@ -99,8 +99,7 @@ impl Endpoint {
         Self { name, requests: 0, errors: 0, began: Moment(u64::MAX), ended: Moment(0), answers, latency }
     }
 
-    fn record(&mut self, record: &Record, latency: Option<u64>) {
-        let error = record.outcome.is_error();
+    fn record(&mut self, record: &Record, error: bool, latency: Option<u64>) {
         self.requests += 1;
         self.errors += u64::from(error);
         self.began = self.began.min(record.invoked);
@@ -157,6 +156,12 @@ impl Stills {
     }
 }
 
+/// Whether it counts as an error. A client that was not there to hear the answer waited in vain by its own fault.
+fn is_error(record: &Record, stills: &Stills) -> bool {
+    let timed_out = matches!(record.outcome, Outcome::Unknown { why: Why::TimedOut, .. });
+    record.outcome.is_error() && !(timed_out && stills.touch(record))
+}
+
 /// How long the answer took, in nanoseconds, if that says anything.
 fn latency(record: &Record, stills: &Stills) -> Option<u64> {
     match record.outcome {
@@ -178,12 +183,12 @@ impl Measures {
         for record in &history.records {
             let name = record.operation.endpoint();
             let latency = latency(record, &stills);
+            let error = is_error(record, &stills);
             if record.scenario == ScenarioName::Chaos {
-                chaos.record(record, latency);
+                chaos.record(record, error, latency);
             } else if let Some(endpoint) = endpoints.iter_mut().find(|endpoint| endpoint.name == name) {
-                endpoint.record(record, latency);
+                endpoint.record(record, error, latency);
             }
-            let error = record.outcome.is_error();
             timeline.record(record.ended, error, latency);
             let scenario = scenarios.entry(record.scenario).or_insert_with(|| Scenario::seen_first_in(record));
             scenario.requests += 1;
@@ -215,6 +220,8 @@ impl Measures {
         let mut scenarios: Vec<_> = scenarios.into_values().collect();
         scenarios.sort_by_key(|scenario| (scenario.began, scenario.name));
         let spans: Vec<_> = scenarios.iter().map(|scenario| (scenario.name, scenario.began, scenario.ended)).collect();
+        // That clocks came apart makes the verdict unknown, so it is told with that.
+        let stood_still = history.marks.iter().filter(|mark| matches!(mark, Mark::StoodStill { .. }));
         let endpoints: Vec<_> = endpoints.into_iter().filter(|endpoint| endpoint.requests > 0).collect();
         Self {
             ended,
@@ -223,7 +230,7 @@ impl Measures {
             chaos: Some(chaos).filter(|chaos| chaos.requests > 0),
             scenarios,
             faults,
-            notes: history.marks.iter().filter_map(Mark::of_the_machine).collect(),
+            notes: stood_still.filter_map(Mark::of_the_machine).collect(),
             timeline,
             stocks: stock::of(history, &spans),
         }

@@ -185,14 +185,26 @@ fn endpoints_scenarios_and_faults_are_told_apart() {
 
 #[test]
 fn what_was_under_way_while_the_harness_stood_still_has_no_latency() {
-    let mut history = history_of(vec![hold(10, 11, 1, 1), hold(12, 52, 2, 1), hold(20, 30, 3, 1), hold(60, 61, 4, 1)]);
+    let timed_out = |invoked, ended| {
+        let outcome = Outcome::Unknown { why: Why::TimedOut, status: None };
+        record(invoked, ended, Operation::ReleaseHold { hold: 1 }, outcome)
+    };
+    let mut history = history_of(vec![
+        hold(10, 11, 1, 1),
+        hold(12, 52, 2, 1),
+        hold(20, 30, 3, 1),
+        hold(60, 61, 4, 1),
+        timed_out(24, 51),
+        timed_out(51, 52),
+    ]);
     let tenths = |tenths: u64| Moment(tenths * SECOND / 10);
     history.marks = vec![
         Mark::StoodStill { began: tenths(70), ended: tenths(90) },
         Mark::StoodStill { began: tenths(25), ended: tenths(50) },
     ];
     let measures = Measures::of(&history);
-    assert_eq!((measures.total.requests, measures.total.latency.count()), (4, 2));
+    assert_eq!((measures.total.requests, measures.total.latency.count()), (6, 3));
+    assert_eq!(measures.total.errors, 1, "nobody was there to hear the answer of the other");
     assert_eq!(measures.total.latency.longest(), Some(SECOND / 10));
     assert!(
         measures.notes.iter().any(|note| note.contains("stood still for 2.5 s from 2.5 s on")),

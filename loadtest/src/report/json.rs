@@ -15,7 +15,7 @@
 //! | `chaos` | the same of all that the chaos scenario asked, which is not in `total` and `endpoints`; null if it did not run |
 //! | `scenarios` | each that ran: when, requests, errors, whether it finished, what kept it from that |
 //! | `faults` | what the harness broke on purpose, and when |
-//! | `notes` | what befell the machine of the harness, in words, since figures may show it |
+//! | `notes` | when the harness stood still, in words, since figures may show it |
 //! | `timeline` | `step_seconds` and the steps of the run: requests, errors, percentiles in nanoseconds or null |
 //! | `stocks` | each scenario's units: products, `stocked` or null, and `held` and `sold` at the fullest moment of each step |
 //! | `history`, `goose_reports` | where they are |

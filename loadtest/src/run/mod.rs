@@ -35,8 +35,8 @@ const HOST_PATIENCE: Duration = Duration::from_secs(10);
 /// The same, for a private one, which has said that it is ready.
 const PRIVATE_PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long a server may fail for the moment before the run begins.
-const SETUP_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a server may fail for the moment before the run begins: long enough for one that hardly gets a processor.
+const SETUP_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Why there was no run, or no verdict on it.
 #[derive(Debug, thiserror::Error)]
