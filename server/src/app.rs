@@ -109,7 +109,8 @@ pub async fn serve(config: Config, traces: Traces) -> Result<(), StartError> {
             };
             let engine = Engine::start(Arc::clone(&store), settings, metrics.engine.clone());
             handle.open(engine.clone());
-            let reconciler = Reconciler::start(Arc::clone(&store), config.reconcile_interval, &metrics, traces.clone());
+            let interval = config.reconcile_interval;
+            let reconciler = Reconciler::start(Arc::clone(&store), engine.suspects(), interval, &metrics);
             tracing::info!(start_ms = millis(began.elapsed()), "ready");
             Some((store, engine, reconciler))
         }

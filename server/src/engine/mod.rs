@@ -16,6 +16,8 @@ mod queue;
 mod reads;
 mod requests;
 mod shared;
+mod suspects;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod ticket;
@@ -36,6 +38,8 @@ pub use self::answers::{Payment, Placed, Readiness, Rejection, ResumeError};
 use self::attempt::Worker;
 use self::coalesce::{Coalescer, ReadFailed};
 use self::shared::Shared;
+pub use self::suspects::{Look, Suspects};
+use self::tally::watch;
 pub use crate::store::INCONSISTENT;
 use crate::store::Store;
 pub use crate::store::{Description, NewProduct, ProductReading, Stock};
@@ -137,6 +141,12 @@ impl Engine {
         if self.shared.health.is_cut_off() { Readiness::CutOff } else { Readiness::Ready }
     }
 
+    /// What looks at products that seem to break an invariant, for the reconciler to use, too: what both find is
+    /// told of once.
+    pub fn suspects(&self) -> Arc<Suspects> {
+        Arc::clone(&self.shared.suspects)
+    }
+
     /// Sets the metrics that are true of a moment: to be called before they are shown.
     pub fn measure(&self) {
         let metrics = &self.shared.metrics;
@@ -152,6 +162,10 @@ impl Engine {
     /// # Errors
     /// If the database did not answer before `deadline`.
     pub async fn product(&self, id: ProductId, deadline: Instant) -> Result<Option<ProductReading>, Rejection> {
+        watch(&self.shared.metrics, self.read_product(id, deadline)).await
+    }
+
+    async fn read_product(&self, id: ProductId, deadline: Instant) -> Result<Option<ProductReading>, Rejection> {
         let stock = self.read(deadline, self.stocks.get(StockQuery { product_id: id, key: None }));
         let description = self.description(id, deadline);
         let (stock, description) = tokio::join!(stock, description);
@@ -182,7 +196,8 @@ impl Engine {
         limit: u32,
         deadline: Instant,
     ) -> Result<Vec<ProductReading>, Rejection> {
-        Ok(self.read(deadline, self.lists.get((after, limit))).await?.unwrap_or_default())
+        let reading = self.read(deadline, self.lists.get((after, limit)));
+        Ok(watch(&self.shared.metrics, reading).await?.unwrap_or_default())
     }
 
     /// A hold as the clock shows it, or `None`.
@@ -190,7 +205,8 @@ impl Engine {
     /// # Errors
     /// If the database did not answer before `deadline`.
     pub async fn hold(&self, id: HoldId, deadline: Instant) -> Result<Option<Hold>, Rejection> {
-        let Some((mut hold, now)) = self.read(deadline, self.holds.get(id)).await? else { return Ok(None) };
+        let reading = self.read(deadline, self.holds.get(id));
+        let Some((mut hold, now)) = watch(&self.shared.metrics, reading).await? else { return Ok(None) };
         if hold.is_due(now) {
             hold.status = HoldStatus::Released { at: hold.expires_at, reason: ReleaseReason::Expired, order_id: None };
         }
@@ -202,7 +218,7 @@ impl Engine {
     /// # Errors
     /// If the database did not answer before `deadline`.
     pub async fn order(&self, id: OrderId, deadline: Instant) -> Result<Option<Order>, Rejection> {
-        self.read(deadline, self.orders.get(id)).await
+        watch(&self.shared.metrics, self.read(deadline, self.orders.get(id))).await
     }
 
     /// Finishes what is queued and in flight, for at most 10 seconds, and stops. Requests that come later

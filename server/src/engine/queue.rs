@@ -79,6 +79,9 @@ struct Lane {
     in_flight: bool,
     /// How it is in flight, if it is as a suspect.
     alone: Option<Turn>,
+    /// When the oldest hold came that is in flight, and the oldest other command.
+    holds_taken: Option<Instant>,
+    money_taken: Option<Instant>,
 }
 
 /// A product was found locked by somebody else.
@@ -275,7 +278,8 @@ impl Queue {
         }
     }
 
-    /// Shows for how long the oldest commands have waited.
+    /// Shows for how long the oldest commands have waited, also those that a worker has taken: it may be waiting for
+    /// their locks. Of those it is not asked whether their callers gave up; a worker soon is done with them.
     pub(super) fn show_age(&self) {
         let state = self.lock();
         state.waiting.show_oldest(|class| {
@@ -283,11 +287,14 @@ impl Queue {
             // In a lane they are in the order in which they came, but for some that were put back in front.
             lanes
                 .filter_map(|lane| {
-                    let tickets = if class == Class::Hold { &lane.holds } else { &lane.money };
+                    let (tickets, taken) = match class {
+                        Class::Hold => (&lane.holds, lane.holds_taken),
+                        Class::Money | Class::Internal => (&lane.money, lane.money_taken),
+                    };
                     // Callers who gave up stay in the lane until a worker comes by, in front of those who wait.
-                    tickets.iter().find(|ticket| ticket.class == class && !ticket.is_gone())
+                    let waits = tickets.iter().find(|ticket| ticket.class == class && !ticket.is_gone());
+                    waits.map(|ticket| ticket.queued_at).into_iter().chain(taken).min()
                 })
-                .map(|ticket| ticket.queued_at)
                 .min()
         });
     }
@@ -353,6 +360,7 @@ impl State {
         if !std::mem::replace(&mut lane.in_flight, false) {
             return;
         }
+        (lane.holds_taken, lane.money_taken) = (None, None);
         if let Some(turn) = lane.alone.take() {
             self.suspects_in_flight = self.suspects_in_flight.saturating_sub(1);
             self.suspect_tried &= turn != Turn::Try;
@@ -443,6 +451,14 @@ impl State {
             let Some(ticket) = lane.pop() else { return };
             if ticket.take() {
                 self.waiting.go(ticket.class, ticket.queued_at);
+                let oldest = match ticket.class {
+                    Class::Hold => Some(&mut lane.holds_taken),
+                    Class::Money => Some(&mut lane.money_taken),
+                    Class::Internal => None,
+                };
+                if let Some(oldest) = oldest {
+                    *oldest = Some(oldest.map_or(ticket.queued_at, |at| at.min(ticket.queued_at)));
+                }
                 batch.push(ticket);
                 taken += 1;
             } else if let Some(key) = ticket.key_name() {

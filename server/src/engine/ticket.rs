@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Rejection;
 use super::waiting::{Class, Waiting};
+use crate::telemetry::RequestName;
 
 /// What the engine says to a command.
 pub(super) type Answer = Result<Outcome, Rejection>;
@@ -43,8 +44,8 @@ pub(super) struct Ticket {
     pub(super) queued_at: Instant,
     /// Whether the ids of the rows that it may make are set.
     pub(super) has_ids: bool,
-    /// The span of the request that it serves, for what is logged of it.
-    pub(super) request: tracing::Span,
+    /// The request that it serves, for what is logged of it.
+    pub(super) request: Option<RequestName>,
     claim: Arc<Claim>,
     reply: oneshot::Sender<Answer>,
 }
@@ -62,20 +63,14 @@ impl Ticket {
     pub(super) fn new(product_id: ProductId, command: Command, class: Class, waiting: &Arc<Waiting>) -> (Self, Caller) {
         let (reply, answer) = oneshot::channel();
         let claim = Arc::new(Claim(AtomicU8::new(QUEUED)));
-        let caller = Caller {
-            answer: Some(answer),
-            claim: Arc::clone(&claim),
-            class,
-            waiting: Arc::clone(waiting),
-            waits: true,
-        };
+        let caller = Caller { answer: Some(answer), claim: Arc::clone(&claim), class, waiting: Arc::clone(waiting) };
         let ticket = Self {
             product_id,
             command,
             class,
             queued_at: Instant::now(),
             has_ids: false,
-            request: tracing::Span::current(),
+            request: RequestName::current(),
             claim,
             reply,
         };
@@ -137,8 +132,6 @@ pub(super) struct Caller {
     claim: Arc<Claim>,
     class: Class,
     waiting: Arc<Waiting>,
-    /// Whether it has got neither an answer nor tired of waiting for one.
-    waits: bool,
 }
 
 /// How a caller that waits no longer left its command.
@@ -164,14 +157,12 @@ impl Caller {
         let answered = match deadline {
             Some(deadline) => {
                 let Ok(answered) = tokio::time::timeout_at(deadline, answer).await else {
-                    self.waits = false;
                     return Waited::Left(self.leave());
                 };
                 answered
             }
             None => answer.await,
         };
-        self.waits = false;
         match answered {
             Ok(answer) => Waited::Answered(answer),
             // The ticket was dropped unanswered: the engine stopped.
@@ -180,8 +171,7 @@ impl Caller {
     }
 
     /// Its ticket was refused at the queue, and was never counted there.
-    pub(super) fn never_queued(mut self) {
-        self.waits = false;
+    pub(super) fn never_queued(self) {
         self.claim.step(QUEUED, WITHDRAWN);
     }
 
@@ -210,9 +200,6 @@ impl Caller {
 impl Drop for Caller {
     /// A caller that hangs up before its command is decided withdraws it.
     fn drop(&mut self) {
-        let waited = std::mem::replace(&mut self.waits, false);
-        if self.leave() == Left::Withdrawn && waited {
-            self.waiting.hung_up();
-        }
+        self.leave();
     }
 }

@@ -19,6 +19,7 @@ use super::errors::Problem;
 use super::json::{self, Object};
 use super::server::Shared;
 use crate::engine::Engine;
+use crate::telemetry::labels::TurnedAway;
 
 /// The longest body.
 pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -37,6 +38,7 @@ pub(super) const KEY_FORM: Problem =
 pub(super) const BODY_INCOMPLETE: Problem = Problem::BadRequest("The body ended before it was complete.");
 
 const MAX_REQUEST_ID_BYTES: usize = 64;
+const HEX_DIGITS: [u8; 16] = *b"0123456789abcdef";
 
 /// How much of a body that nobody wants is still taken off the wire, and for how long, so that its
 /// sender gets to read the answer instead of a reset connection.
@@ -59,7 +61,12 @@ pub(super) struct Call {
 impl Call {
     /// The engine, once there is one.
     pub(super) fn engine(&self) -> Result<&Engine, Problem> {
-        self.shared.engine().ok_or(Problem::DatabaseUnavailable)
+        self.shared.engine().ok_or_else(|| {
+            // The engine counts all others.
+            let turned_away = &self.shared.config.metrics.engine.turned_away;
+            turned_away.of(TurnedAway::DatabaseUnavailable).inc();
+            Problem::DatabaseUnavailable
+        })
     }
 
     /// The product that the path names.
@@ -187,8 +194,11 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
             return value.clone();
         }
     }
-    let id = format!("{:032x}", fastrand::u128(..));
-    HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
+    let mut id = [0; 32];
+    for (digits, byte) in id.chunks_exact_mut(2).zip(fastrand::u128(..).to_be_bytes()) {
+        digits.copy_from_slice(&[HEX_DIGITS[usize::from(byte >> 4)], HEX_DIGITS[usize::from(byte & 15)]]);
+    }
+    HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
 }
 
 /// The id in a path: an integer from 1 up to the largest that every client reads exactly, written the

@@ -11,7 +11,6 @@ use std::time::SystemTime;
 use http::StatusCode;
 use sale::{Key, OrderId, PaymentEffect, PaymentStatus};
 use serde::Serialize;
-use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::answer::Answer;
@@ -20,7 +19,8 @@ use super::json::{self, Json, Object};
 use super::request::Call;
 use super::signature::WEBHOOK_ID;
 use crate::engine::{Payment, Rejection};
-use crate::telemetry::labels::PaymentOutcome;
+use crate::telemetry::RequestName;
+use crate::telemetry::labels::{Ending, PaymentOutcome, TurnedAway};
 
 const KEY_FORM: &str = "must be a string of 1 to 255 bytes of UTF-8 without control characters";
 const STATUS_FORM: &str = "must be \"success\", \"failure\" or \"pending\"";
@@ -115,7 +115,7 @@ pub(super) async fn take(mut call: Call) -> Result<Answer, Problem> {
         taken
     };
     // What panicked was reported where it happened.
-    let taken = tokio::spawn(taking.in_current_span()).await.map_err(|_| Problem::Internal)?;
+    let taken = tokio::spawn(RequestName::scope_current(taking)).await.map_err(|_| Problem::Internal)?;
     taken.map(|_| Answer::json(StatusCode::OK, &WebhookAnswer { success: true }))
 }
 
@@ -151,10 +151,10 @@ async fn take_event(call: &mut Call, seen: &mut Seen) -> Result<Payment, Problem
 fn count_if_unread(call: &Call, seen: &Seen, problem: &Problem) {
     let outcome = match problem {
         _ if seen.is_engines => return,
-        Problem::Unsigned(_) => PaymentOutcome::Unsigned,
-        Problem::DatabaseUnavailable => PaymentOutcome::DatabaseUnavailable,
-        Problem::Validation(_) if seen.is_read => PaymentOutcome::OrderUnknown,
-        _ => PaymentOutcome::Invalid,
+        Problem::Unsigned(_) => Ending::Served(PaymentOutcome::Unsigned),
+        Problem::DatabaseUnavailable => Ending::TurnedAway(TurnedAway::DatabaseUnavailable),
+        Problem::Validation(_) if seen.is_read => Ending::Served(PaymentOutcome::OrderUnknown),
+        _ => Ending::Served(PaymentOutcome::Invalid),
     };
     call.shared.config.metrics.engine.payment_events.of(outcome).inc();
 }

@@ -197,3 +197,30 @@ async fn a_closed_queue_hands_out_what_waits_and_ends() {
     assert!(queue.next_batch().await.is_none());
     assert!(matches!(caller.wait(None).await, Waited::Answered(Err(Rejection::Internal))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_age_of_the_queue_is_that_of_commands_in_flight_too() {
+    let metrics = Metrics::new().engine;
+    let queue = Arc::new(Queue::new(1, 4, Arc::new(Waiting::new(metrics.clone()))));
+    let ages = || {
+        queue.show_age();
+        let age = |of| metrics.queue_age.of(of).get();
+        (age(crate::telemetry::labels::Queue::Holds), age(crate::telemetry::labels::Queue::Others))
+    };
+    assert_eq!(ages(), (0.0, 0.0));
+    let _first = place(&queue, ONE, None);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let _second = place(&queue, ONE, None);
+    let batch = take(&queue);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(ages(), (3.0, 0.0), "a worker waits for the lock of the first");
+    // Due work has no age: the lag of expiry is that.
+    let _expiry = push(&queue, TWO, Command::ExpireHolds { product_id: TWO }, Class::Internal);
+    assert_eq!(take(&queue).len(), 1);
+    queue.put_back(batch);
+    queue.finish([ONE, TWO]);
+    assert_eq!(ages(), (3.0, 0.0), "it came back from its batch");
+    assert_eq!(take(&queue).len(), 1);
+    queue.finish([ONE]);
+    assert_eq!(ages(), (1.0, 0.0), "the second waits yet");
+}
