@@ -3,6 +3,7 @@
 //! What does not belong here: how a history is judged (tests of the checker), and servers with bugs (they
 //! have a package of their own).
 
+mod bench;
 mod clean;
 mod exits;
 mod harness;

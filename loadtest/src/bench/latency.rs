@@ -49,6 +49,7 @@ pub(super) async fn measure(
         p50_microseconds: paced.p50,
         p99_microseconds: paced.p99,
         transaction_microseconds: phases.median_of_all() * 1e6,
+        mean_transaction_microseconds: phases.mean_of_all() * 1e6,
         commit_phase_microseconds: phases.median_of(COMMIT) * 1e6,
     };
     (hands.say)(&format!(
@@ -69,10 +70,13 @@ struct Phases {
     by_name: std::collections::BTreeMap<String, Histogram>,
 }
 
-/// How many transactions were not above each bound, in seconds, ascending.
+/// How long one phase took.
 #[derive(Debug, Default)]
 struct Histogram {
+    /// How many transactions were not above each bound, in seconds, ascending.
     up_to: Vec<(f64, f64)>,
+    /// All of them together, in seconds.
+    sum: f64,
 }
 
 impl Phases {
@@ -80,9 +84,12 @@ impl Phases {
         let before: std::collections::HashMap<&str, f64> = before.lines().filter_map(split).collect();
         let mut phases = Self::default();
         for (series, count) in after.lines().filter_map(split) {
-            let Some((phase, bound)) = bucket(series) else { continue };
             let count = count - before.get(series).copied().unwrap_or_default();
-            phases.by_name.entry(phase.to_owned()).or_default().up_to.push((bound, count));
+            if let Some((phase, bound)) = bucket(series) {
+                phases.by_name.entry(phase.to_owned()).or_default().up_to.push((bound, count));
+            } else if let Some(phase) = labels(series, "_sum").and_then(|labels| value(labels, "phase=")) {
+                phases.by_name.entry(phase.to_owned()).or_default().sum = count;
+            }
         }
         phases
     }
@@ -96,12 +103,26 @@ impl Phases {
     fn median_of_all(&self) -> f64 {
         self.by_name.values().map(Histogram::median).sum()
     }
+
+    /// The means of all phases together, which no bound of a bucket rounds.
+    fn mean_of_all(&self) -> f64 {
+        self.by_name.values().map(Histogram::mean).sum()
+    }
 }
 
 impl Histogram {
+    fn count(&self) -> f64 {
+        self.up_to.last().map(|(_, all)| *all).unwrap_or_default()
+    }
+
+    fn mean(&self) -> f64 {
+        let count = self.count();
+        if count > 0.0 { self.sum / count } else { 0.0 }
+    }
+
     /// Where half of them would be, if those of one bucket were spread evenly over it.
     fn median(&self) -> f64 {
-        let half = self.up_to.last().map(|(_, all)| all / 2.0).unwrap_or_default();
+        let half = self.count() / 2.0;
         let (mut lower, mut below) = (0.0, 0.0);
         for &(bound, count) in &self.up_to {
             if count >= half && count > below {
@@ -125,13 +146,19 @@ fn split(line: &str) -> Option<(&str, f64)> {
 
 /// The phase and the bound of a bucket: `…_bucket{phase="load",le="0.001"}`.
 fn bucket(series: &str) -> Option<(&str, f64)> {
-    let labels = series.strip_prefix(FAMILY)?.strip_prefix("_bucket{")?.strip_suffix('}')?;
-    let value = |name: &str| {
-        let (_, rest) = labels.split_once(name)?;
-        rest.split('"').nth(1)
-    };
-    let bound = value("le=")?;
-    Some((value("phase=")?, if bound == "+Inf" { f64::INFINITY } else { bound.parse().ok()? }))
+    let labels = labels(series, "_bucket")?;
+    let bound = value(labels, "le=")?;
+    Some((value(labels, "phase=")?, if bound == "+Inf" { f64::INFINITY } else { bound.parse().ok()? }))
+}
+
+/// What stands between the brackets of a series of the phases.
+fn labels<'a>(series: &'a str, suffix: &str) -> Option<&'a str> {
+    series.strip_prefix(FAMILY)?.strip_prefix(suffix)?.strip_prefix('{')?.strip_suffix('}')
+}
+
+fn value<'a>(labels: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = labels.split_once(name)?;
+    rest.split('"').nth(1)
 }
 
 #[cfg(test)]
@@ -142,7 +169,8 @@ mod tests {
         let mut text = "# HELP holdfast_commit_phase_seconds Time\nother_bucket{le=\"1\"} 5\n".to_owned();
         for (phase, counts) in [("load", load), ("commit", commit)] {
             for (bound, count) in ["0.001", "0.002", "+Inf"].iter().zip(counts) {
-                text.push_str(&format!("{FAMILY}_bucket{{phase=\"{phase}\",le=\"{bound}\"}} {count}\n"));
+                let series = format!("{FAMILY}_bucket{{phase=\"{phase}\",le=\"{bound}\"}} {count}\n");
+                text.push_str(&series);
             }
         }
         text
@@ -156,6 +184,9 @@ mod tests {
         assert!((phases.median_of("load") - 0.0005).abs() < 1e-9, "{phases:?}");
         assert!((phases.median_of("commit") - 0.0015).abs() < 1e-9, "{phases:?}");
         assert!((phases.median_of_all() - 0.002).abs() < 1e-9);
+        let sums = |seconds: f64| format!("{FAMILY}_sum{{phase=\"load\"}} {seconds}\n");
+        let phases = Phases::between(&(before + &sums(1.0)), &(after + &sums(1.04)));
+        assert!((phases.mean_of_all() - 0.004).abs() < 1e-9, "{phases:?}");
         assert!(phases.median_of("decide").abs() < 1e-9);
     }
 

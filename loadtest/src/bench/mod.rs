@@ -12,6 +12,7 @@ mod filled;
 mod goals;
 mod latency;
 mod machine;
+mod memory;
 mod paced;
 pub mod parts;
 mod plain_sql;
@@ -27,6 +28,7 @@ mod wrk;
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -47,6 +49,9 @@ use parts::Ceiling;
 use rounds::Hands;
 use stage::{Databases, Servers};
 use wrk::Wrk;
+
+/// A load before the first that counts: caches fill, tables grow from nothing.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// Is told how far the bench is.
 pub type Say<'a> = dyn Fn(&str) + Sync + 'a;
@@ -74,6 +79,18 @@ pub enum BenchError {
     /// Products that were made one after the other have gaps between their numbers.
     #[error("the products of the bench have gaps between their ids: does somebody else use its database?")]
     Gap,
+    /// A connection could not be opened, or its request was not answered.
+    #[error("a connection to the server: {what}")]
+    Connection {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A figure is not where it should be.
+    #[error("could not read {what}")]
+    Unreadable {
+        /// Which.
+        what: &'static str,
+    },
     /// Somebody stopped it.
     #[error("the bench was stopped")]
     Stopped,
@@ -152,6 +169,12 @@ async fn measure(hands: &Hands<'_>, results: &mut Results) -> Result<(), BenchEr
         for round in 1..=hands.settings.rounds {
             rounds::measure(hands, round, results).await?;
         }
+    }
+    if hands.wants(Row::Memory) {
+        memory::measure(hands, results).await?;
+    }
+    if hands.wants(Row::TenMillion) || hands.wants(Row::EmptyTable) {
+        filled::measure(hands, results).await?;
     }
     Ok(())
 }

@@ -62,6 +62,8 @@ pub struct PacedSample {
     pub p99_microseconds: u64,
     /// The median of a transaction, from its lock to its commit, in microseconds, as the server's histograms tell.
     pub transaction_microseconds: f64,
+    /// The mean of the same, which the bounds of no histogram round.
+    pub mean_transaction_microseconds: f64,
     /// The median of its phase `commit` alone.
     pub commit_phase_microseconds: f64,
 }

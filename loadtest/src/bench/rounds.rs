@@ -4,8 +4,6 @@
 //! for all. Every other round goes backwards, so that no row always comes after the same one. What does not belong
 //! here: what the figures mean.
 
-use std::time::Duration;
-
 use super::parts::{self, Ceiling};
 use super::plain_sql::Placed;
 use super::results::{Results, Sample};
@@ -14,15 +12,14 @@ use super::settings::Settings;
 use super::stage::{Databases, PLENTY, Servers, Station};
 use super::usage::Usage;
 use super::wrk::{Load, Ran, Wrk};
-use super::{BenchError, Say, as_float};
+use super::{BenchError, Say, WARM_UP, as_float};
 use crate::scenario::Stop;
 
 /// Products of the rows that have many.
 const MANY: u64 = 1_000;
 /// The connections of [`Row::PlainSql`].
 pub(super) const PLAIN_CONNECTIONS: u32 = 16;
-/// A load before the first that counts: caches fill, tables grow from nothing.
-const WARM_UP: Duration = Duration::from_secs(1);
+/// The connections of the load before the first that counts.
 const WARM_UP_CONNECTIONS: u32 = 64;
 
 /// What every measurement needs.

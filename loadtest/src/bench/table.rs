@@ -155,7 +155,7 @@ fn others(results: &Results) -> Vec<String> {
         rows.push(vec![
             Row::Paced.title().to_owned(),
             format!(
-                "p99 {} us ({} to {}), p50 {} us, at {}/s of {}/s wanted; a transaction {} us at the median, its commit {} us",
+                "p99 {} us ({} to {}), p50 {} us, at {}/s of {}/s wanted; a transaction {} us at the median (mean {} us), its commit {} us",
                 whole(figure.median),
                 whole(figure.least),
                 whole(figure.most),
@@ -163,6 +163,7 @@ fn others(results: &Results) -> Vec<String> {
                 of(|sample| sample.per_second),
                 of(|sample| sample.wanted_per_second),
                 of(|sample| sample.transaction_microseconds),
+                of(|sample| sample.mean_transaction_microseconds),
                 of(|sample| sample.commit_phase_microseconds),
             ),
         ]);
@@ -227,5 +228,101 @@ fn audited(audited: &super::results::Audited) -> String {
         (0, _) => "Nothing that was benched needed an audit".to_owned(),
         (databases, 0) => format!("Audited what was benched: {databases} databases, no breach"),
         (databases, breaches) => format!("Audited what was benched: {databases} databases, {breaches} breaches"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::results::MemoryReading;
+    use crate::bench::results::tests::sample;
+    use crate::bench::{Database, Machine, goals};
+
+    fn bench() -> Bench {
+        let mut results = Results::new(Database::MariaDb, "MariaDB 10.11".to_owned());
+        for (round, ceiling, hot) in [(1, 60_000.0, 30_000.0), (2, 50_000.0, 30_000.0), (3, 60_000.0, 36_000.0)] {
+            results.add(Row::Ceiling, 256, sample(round, ceiling, 50));
+            results.add(Row::Hot, 256, sample(round, hot, 70));
+            results.add(Row::PlainSql, 16, sample(round, 1_500.0, 70));
+        }
+        results.memory = Some(MemoryReading {
+            idle_bytes: 20_000_000,
+            idle_connections: 10_000,
+            with_idle_connections_bytes: 300_000_000,
+            peak_bytes: 90_000_000,
+            peak_connections: 1_024,
+        });
+        Bench {
+            version: "1",
+            is_debug_build: false,
+            machine: Machine {
+                processors: 2,
+                processor: None,
+                memory_bytes: None,
+                kernel: None,
+                file_system: None,
+                wrk: None,
+            },
+            server_settings: vec!["HOLD_TTL_SECONDS=86400".to_owned()],
+            mariadb_settings: vec!["--innodb-buffer-pool-size=2G".to_owned()],
+            rounds: 3,
+            cell_seconds: 2,
+            goals: goals::judge(&results),
+            results: vec![results],
+            proofs: Vec::new(),
+        }
+    }
+
+    /// The line that begins with these words, its columns one space apart.
+    fn line(table: &str, begins: &str) -> String {
+        let one_space = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let found = table.lines().map(one_space).find(|line| line.starts_with(begins));
+        found.unwrap_or_else(|| panic!("{begins}: {table}"))
+    }
+
+    #[test]
+    fn ratios_come_first_with_their_goals() {
+        let table = table(&bench());
+        assert_eq!(
+            line(&table, "mariadb one hot product / ceiling"),
+            "mariadb one hot product / ceiling, 256 connections 0.60 (0.50 to 0.60) at least 0.5 aim 0.75 reached"
+        );
+        assert!(
+            line(&table, "mariadb resident MB, 10,000 idle connections 300").ends_with("at most 250 aim 120 missed")
+        );
+        let place = |words: &str| table.find(words).unwrap_or_else(|| panic!("{words}: {table}"));
+        assert!(place("one hot product / ceiling") < place("holds, one hot product"));
+    }
+
+    #[test]
+    fn rates_have_their_spread_and_their_ratio_to_the_ceiling() {
+        let table = table(&bench());
+        assert_eq!(line(&table, "ceiling: hyper"), "ceiling: hyper, parse, constant 60,000 ±17%");
+        assert_eq!(line(&table, "holds, one hot product"), "holds, one hot product 30,000 ±20% 0.60");
+        assert_eq!(line(&table, "base: plain SQL"), "base: plain SQL 1,500 ±0% at 16 connections");
+        assert_eq!(
+            line(&table, "10,000 holds"),
+            "10,000 holds at 256 connections 0.500 s of processor in the server, 0.250 s of processor in the database, \
+             200 bytes written each"
+        );
+    }
+
+    #[test]
+    fn what_makes_figures_worthless_is_said() {
+        let mut bench = bench();
+        assert!(!table(&bench).contains("DEBUG"));
+        bench.is_debug_build = true;
+        bench.machine.file_system = Some("tmpfs".to_owned());
+        bench.results[0].add(Row::Hot, 256, super::super::results::Sample { failed: 3, ..sample(4, 30_000.0, 70) });
+        let table = table(&bench);
+        assert!(table.contains("A DEBUG BUILD") && table.contains("IN MEMORY"), "{table}");
+        assert!(line(&table, "holds, one hot product").ends_with('!'), "{table}");
+    }
+
+    #[test]
+    fn a_ratio_has_three_digits_that_mean_something() {
+        for (value, text) in [(0.01234, "0.012"), (0.5, "0.50"), (3.0, "3.00"), (21.46, "21.5"), (250.4, "250")] {
+            assert_eq!(ratio(value), text);
+        }
     }
 }
