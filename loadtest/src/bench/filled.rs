@@ -31,6 +31,7 @@ const TTL_SECONDS: i64 = 120;
 pub(super) async fn measure(hands: &Hands<'_>, results: &mut Results) -> Result<(), BenchError> {
     hands.go_on()?;
     let (filled, filled_product) = filled(hands).await?;
+    results.filled_holds = hands.settings.filled_holds;
     let empty = hands.servers.start(hands.databases.fresh().await?, &[]).await?;
     let empty_product = empty.add_product("hot", PLENTY).await?;
     let sides = [(Row::EmptyTable, &empty, empty_product), (Row::TenMillion, &filled, filled_product)];

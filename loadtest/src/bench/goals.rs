@@ -9,8 +9,10 @@ use super::results::Results;
 use super::row::Row;
 use super::settings::Database;
 
-/// The connections that goals are set for.
+/// What goals are set for: connections, holds in the table, idle connections.
 const CONNECTIONS: u32 = 256;
+const FILLED_HOLDS: u64 = 10_000_000;
+const IDLE_CONNECTIONS: u32 = 10_000;
 
 /// On which side of its bounds a figure should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -26,6 +28,8 @@ pub enum Better {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
+    /// It was measured smaller than its goal is set for, so nothing is said.
+    Unjudged,
     /// Not as far as it must.
     Missed,
     /// As far as it must.
@@ -67,7 +71,7 @@ pub(super) fn judge(results: &Results) -> Vec<Judged> {
         all.rate("1,000 products evenly / one hot product", Row::Even, Row::Hot, (0.7, 0.9)),
         all.rate("GET product / ceiling", Row::Product, Row::Ceiling, (0.65, 0.95)),
         all.rate("holds when sold out / ceiling", Row::SoldOut, Row::Ceiling, (0.65, 0.95)),
-        all.rate("after 10 million holds / empty table", Row::TenMillion, Row::EmptyTable, (0.9, 1.0)),
+        all.full_table(),
         all.latency_alone(),
         all.slowest_in_a_hundred(),
         all.memory(),
@@ -90,16 +94,24 @@ struct Goals<'a> {
 
 impl Goals<'_> {
     fn rate(&self, what: &str, of: Row, to: Row, bounds: (f64, f64)) -> Option<Judged> {
-        let at = if of == Row::TenMillion { super::filled::CONNECTIONS } else { self.at };
-        let figure = Figure::of(&ratios(&self.results.rates(of, at), &self.results.rates(to, at)))?;
-        Some(self.judged(&format!("{what}, {at} connections"), figure, bounds, Better::More))
+        let figure = Figure::of(&ratios(&self.results.rates(of, self.at), &self.results.rates(to, self.at)))?;
+        let what = format!("{what}, {} connections", self.at);
+        Some(self.judged(&what, self.at == CONNECTIONS, figure, bounds, Better::More))
+    }
+
+    fn full_table(&self) -> Option<Judged> {
+        let rates = |row| self.results.rates(row, super::filled::CONNECTIONS);
+        let figure = Figure::of(&ratios(&rates(Row::TenMillion), &rates(Row::EmptyTable)))?;
+        let what = format!("after {} holds / empty table", crate::report::thousands(self.results.filled_holds));
+        let is_full = self.results.filled_holds >= FILLED_HOLDS;
+        Some(self.judged(&what, is_full, figure, (0.9, 1.0), Better::More))
     }
 
     /// No slower is enough, so 1 is reached; faster is aimed for.
     fn latency_alone(&self) -> Option<Judged> {
         let alone = |row| self.results.median_latencies(row, 1);
         let figure = Figure::of(&ratios(&alone(Row::Hot), &alone(Row::BatchMax1)))?;
-        Some(self.judged("median latency / BATCH_MAX=1, 1 connection", figure, (1.0, 0.99), Better::Less))
+        Some(self.judged("median latency / BATCH_MAX=1, 1 connection", true, figure, (1.0, 0.99), Better::Less))
     }
 
     fn slowest_in_a_hundred(&self) -> Option<Judged> {
@@ -108,7 +120,7 @@ impl Goals<'_> {
         };
         let slowest = by_round(|sample| super::as_float(sample.p99_microseconds));
         let figure = Figure::of(&ratios(&slowest, &by_round(|sample| sample.transaction_microseconds)))?;
-        Some(self.judged("p99 at 80 % of the best rate / median transaction", figure, (8.0, 4.0), Better::Less))
+        Some(self.judged("p99 at 80 % of the best rate / median transaction", true, figure, (8.0, 4.0), Better::Less))
     }
 
     fn memory(&self) -> Option<Judged> {
@@ -116,11 +128,19 @@ impl Goals<'_> {
         let figure = Figure::of(&[super::as_float(memory.with_idle_connections_bytes) / 1e6])?;
         let what =
             format!("resident MB, {} idle connections", crate::report::thousands(memory.idle_connections.into()));
-        Some(self.judged(&what, figure, (250.0, 120.0), Better::Less))
+        let is_full = memory.idle_connections >= IDLE_CONNECTIONS;
+        Some(self.judged(&what, is_full, figure, (250.0, 120.0), Better::Less))
     }
 
-    fn judged(&self, what: &str, figure: Figure, (at_least, aim): (f64, f64), better: Better) -> Judged {
-        let standing = standing(figure.median, at_least, aim, better);
+    fn judged(
+        &self,
+        what: &str,
+        is_judged: bool,
+        figure: Figure,
+        (at_least, aim): (f64, f64),
+        better: Better,
+    ) -> Judged {
+        let standing = if is_judged { standing(figure.median, at_least, aim, better) } else { Standing::Unjudged };
         Judged { what: what.to_owned(), database: self.results.database, figure, at_least, aim, better, standing }
     }
 }
@@ -175,5 +195,21 @@ mod tests {
         let standings: Vec<_> = judged.iter().map(|judged| judged.standing).collect();
         assert_eq!(standings, [Standing::Reached, Standing::Aimed, Standing::Aimed]);
         assert!(judged[0].what.ends_with("256 connections"), "{}", judged[0].what);
+    }
+
+    #[test]
+    fn what_is_measured_too_small_is_shown_and_not_judged() {
+        let mut results = Results::new(Database::Sqlite, "SQLite".to_owned());
+        for row in [Row::Ceiling, Row::Hot] {
+            results.add(row, 16, sample(1, 1_000.0, 50));
+        }
+        for row in [Row::EmptyTable, Row::TenMillion] {
+            results.add(row, 256, sample(1, 1_000.0, 50));
+        }
+        results.filled_holds = FILLED_HOLDS - 1;
+        let standings = |results: &Results| judge(results).iter().map(|judged| judged.standing).collect::<Vec<_>>();
+        assert_eq!(standings(&results), [Standing::Unjudged, Standing::Unjudged]);
+        results.filled_holds = FILLED_HOLDS;
+        assert_eq!(standings(&results), [Standing::Unjudged, Standing::Aimed]);
     }
 }

@@ -103,6 +103,8 @@ pub struct Results {
     pub cells: Vec<Cell>,
     /// Holds by the clock.
     pub paced: Vec<PacedSample>,
+    /// Holds that were in the table of [`Row::TenMillion`] before it was measured.
+    pub filled_holds: u64,
     /// Memory.
     pub memory: Option<MemoryReading>,
     /// The audits.
@@ -113,7 +115,7 @@ impl Results {
     /// Nothing yet.
     pub(super) fn new(database: Database, version: String) -> Self {
         let audited = Audited::default();
-        Self { database, version, cells: Vec::new(), paced: Vec::new(), memory: None, audited }
+        Self { database, version, cells: Vec::new(), paced: Vec::new(), filled_holds: 0, memory: None, audited }
     }
 
     /// Notes one load.

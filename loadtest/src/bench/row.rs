@@ -11,7 +11,7 @@ use serde::Serialize;
 pub enum Row {
     /// A bare hyper server that parses the same hold and answers a constant.
     Ceiling,
-    /// Holds on one product with BATCH_MAX=1: a transaction a request.
+    /// Holds on one product, each in a transaction of its own.
     BatchMax1,
     /// 16 connections that lock, insert, update and commit in plain SQL (SQLite: its one writer).
     PlainSql,

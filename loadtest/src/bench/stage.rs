@@ -16,7 +16,7 @@ use super::settings::Database;
 use super::usage::Usage;
 use crate::api::Secrets;
 use crate::rig::RigError;
-use crate::rig::database::{MariaDb, Session};
+use crate::rig::database::{MariaDb, MariaDbBuilder, Session};
 use crate::rig::server::{ServerBuilder, ServerProcess};
 use crate::target::{AuditAnswer, Operator, audit_answer, random_secrets};
 
@@ -54,7 +54,7 @@ impl Databases {
         let mariadb = match kind {
             Database::Sqlite => None,
             Database::MariaDb => {
-                let builder = MARIADB.iter().fold(MariaDb::builder(), |builder, argument| builder.argument(argument));
+                let builder = MARIADB.into_iter().fold(MariaDb::builder(), MariaDbBuilder::argument);
                 Some(builder.start().await?)
             }
         };

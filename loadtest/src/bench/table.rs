@@ -65,6 +65,7 @@ fn measured_on(bench: &Bench) -> Vec<String> {
 fn goal(judged: &Judged) -> Vec<String> {
     let (least, most) = (judged.figure.least, judged.figure.most);
     let word = match judged.standing {
+        Standing::Unjudged => "too small to judge",
         Standing::Missed => "missed",
         Standing::Reached => "reached",
         Standing::Aimed => "reached the aim",
@@ -137,7 +138,11 @@ fn others(results: &Results) -> Vec<String> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     for cell in results.cells.iter().filter(|cell| !cell.row.is_load()) {
         let text = format!("{} at {} connections", rate(results, cell.row, cell.connections), cell.connections);
-        rows.push(vec![cell.row.title().to_owned(), text]);
+        let title = match cell.row {
+            Row::TenMillion => format!("holds after {} holds", report::thousands(results.filled_holds)),
+            row => row.title().to_owned(),
+        };
+        rows.push(vec![title, text]);
     }
     let alone = |row| Figure::of(&results.median_latencies(row, 1).values().copied().collect::<Vec<_>>());
     for row in [Row::Hot, Row::BatchMax1] {

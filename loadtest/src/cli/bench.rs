@@ -1,7 +1,6 @@
 //! The command line of `bench`: what may be asked for, and what is exited with.
 //!
 //! What does not belong here: what is measured, and how.
-#![expect(clippy::doc_markdown, reason = "these comments are the help text, where Markdown is not read")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
