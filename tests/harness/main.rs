@@ -4,6 +4,7 @@
 //! have a package of their own).
 
 mod alone;
+mod bench;
 mod clean;
 mod exits;
 mod harness;

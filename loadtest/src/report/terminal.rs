@@ -78,7 +78,7 @@ fn check_row(checked: &Checked) -> Vec<String> {
 }
 
 /// Rows of equal columns, two spaces apart.
-fn table(rows: impl IntoIterator<Item = Vec<String>>) -> Vec<String> {
+pub(crate) fn table(rows: impl IntoIterator<Item = Vec<String>>) -> Vec<String> {
     let rows: Vec<_> = rows.into_iter().collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {

@@ -16,7 +16,7 @@ use crate::measure::threshold::Reached;
 use crate::measure::{Measures, Percentiles, Stock, as_float, code_name, why_name};
 
 /// The verdict in one sentence.
-pub(super) fn verdict(run: &Run) -> String {
+pub(crate) fn verdict(run: &Run) -> String {
     match run.verdict.standing() {
         Standing::Broken => {
             let broken: Vec<_> =
@@ -53,7 +53,7 @@ fn why_unknown(run: &Run) -> String {
 }
 
 /// A standing, as one word or two.
-pub(super) const fn standing(standing: Standing) -> &'static str {
+pub(crate) const fn standing(standing: Standing) -> &'static str {
     match standing {
         Standing::Held => "held",
         Standing::Broken => "broken",
@@ -83,7 +83,7 @@ pub(super) const fn exit_code(code: u8) -> &'static str {
 }
 
 /// `12,345`.
-pub(super) fn thousands(count: u64) -> String {
+pub(crate) fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (position, digit) in digits.chars().enumerate() {

@@ -10,6 +10,8 @@
 
 mod access;
 mod answer;
+#[doc(hidden)]
+pub mod bodies;
 mod docs;
 mod errors;
 pub(crate) mod format;
