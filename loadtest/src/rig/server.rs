@@ -25,6 +25,7 @@ pub struct ServerBuilder {
     program: PathBuf,
     settings: Vec<(OsString, OsString)>,
     directory: Option<PathBuf>,
+    obeys_permissions: bool,
 }
 
 impl ServerBuilder {
@@ -46,6 +47,25 @@ impl ServerBuilder {
     #[must_use]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
+        self
+    }
+
+    /// With a clock that is off by so many seconds; how fast it goes stays, and so does the monotonic one.
+    ///
+    /// # Errors
+    /// [`RigError::ProgramMissing`] if the program `faketime` is not installed.
+    pub async fn clock_off_by(self, seconds: i64) -> Result<Self, RigError> {
+        let library = process::fake_clock().await?;
+        Ok(self
+            .setting("LD_PRELOAD", &library)
+            .setting("FAKETIME", &format!("{seconds:+}"))
+            .setting("FAKETIME_DONT_FAKE_MONOTONIC", "1"))
+    }
+
+    /// As one for whom the permissions of files count, even if this process is root.
+    #[must_use]
+    pub fn obeying_permissions(mut self) -> Self {
+        self.obeys_permissions = true;
         self
     }
 
@@ -89,6 +109,7 @@ impl ServerBuilder {
         plan.arguments = arguments.iter().map(OsString::from).collect();
         plan.environment.clone_from(&self.settings);
         plan.directory.clone_from(&self.directory);
+        plan.obeys_permissions = self.obeys_permissions;
         plan
     }
 }
@@ -106,7 +127,7 @@ impl ServerProcess {
     /// For a server whose binary is `program`; in the service's own tests that is
     /// `env!("CARGO_BIN_EXE_holdfast")`. It listens on a free port of 127.0.0.1, and inherits no settings.
     pub fn builder(program: impl Into<PathBuf>) -> ServerBuilder {
-        ServerBuilder { program: program.into(), settings: Vec::new(), directory: None }
+        ServerBuilder { program: program.into(), settings: Vec::new(), directory: None, obeys_permissions: false }
             .setting("LISTEN_ADDR", "127.0.0.1:0")
             .setting("RUST_BACKTRACE", "1")
     }

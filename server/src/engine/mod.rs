@@ -108,6 +108,7 @@ impl Engine {
             set.spawn(expiry::run(Arc::clone(&shared), due));
             set.spawn(expiry::sweep(Arc::clone(&shared)));
             set.spawn(expiry::prune(Arc::clone(&shared)));
+            set.spawn(health::probe(Arc::clone(&shared)));
             *lock(&tasks.timers) = set;
         }
         let described = if product_cache.is_zero() {
@@ -132,9 +133,9 @@ impl Engine {
         self.shared.settings.terms
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes what is written.
     pub fn readiness(&self) -> Readiness {
-        if self.shared.health.is_cut_off() { Readiness::CutOff } else { Readiness::Ready }
+        if self.shared.health.is_unwritable() { Readiness::CutOff } else { Readiness::Ready }
     }
 
     /// Sets the metrics that are true of a moment: to be called before they are shown.
