@@ -28,6 +28,19 @@ struct Shop {
     cluster: Cluster,
 }
 
+impl Drop for Shop {
+    /// A test that fails shows what its servers complained of.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for server in std::iter::once(&self.sale.server).chain(&self.others) {
+                let text = server.log().text();
+                let complaints = text.lines().filter(|line| line.contains("\"ERROR\"") || line.contains("\"WARN\""));
+                complaints.take(20).for_each(|line| eprintln!("{}: {line}", server.address()));
+            }
+        }
+    }
+}
+
 impl Shop {
     async fn start(setup: &Setup) -> Self {
         let setup = short_lived(setup);
