@@ -33,7 +33,14 @@ pub struct Plan {
     pub directory: Option<PathBuf>,
     /// How many lines of its output are kept; what it writes after those is read and forgotten.
     pub kept_lines: usize,
+    /// The user and the group whom it runs as, if not as this process does. Only root may choose.
+    pub user: Option<(u32, u32)>,
+    /// Whether the permissions of files count for it even if it is root.
+    pub obeys_permissions: bool,
 }
+
+/// The user and the group that own nothing.
+pub const NOBODY: (u32, u32) = (65_534, 65_534);
 
 impl Plan {
     /// A program without arguments.
@@ -44,6 +51,8 @@ impl Plan {
             environment: Vec::new(),
             directory: None,
             kept_lines: usize::MAX,
+            user: None,
+            obeys_permissions: false,
         }
     }
 
@@ -54,7 +63,15 @@ impl Plan {
 
     fn command(&self) -> Command {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.program).args(&self.arguments);
+        command.args(["--pdeathsig", "KILL"]);
+        if let Some((user, group)) = self.user {
+            command.args(["--reuid", &user.to_string(), "--regid", &group.to_string(), "--clear-groups"]);
+        }
+        // Nobody else has what is taken away here, or may take it away.
+        if self.obeys_permissions && rustix::process::getuid().is_root() {
+            command.args(["--bounding-set", "-dac_override,-dac_read_search"]);
+        }
+        command.arg("--").arg(&self.program).args(&self.arguments);
         command.env_clear();
         for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {
@@ -360,6 +377,23 @@ pub(crate) fn find_program(names: &[&str]) -> Option<PathBuf> {
     let folders: Vec<PathBuf> =
         std::env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from)).collect();
     names.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|file| Path::is_file(file)))
+}
+
+/// The library that shows a program another time of day.
+///
+/// # Errors
+/// [`RigError::ProgramMissing`] if it is not installed.
+pub(crate) async fn fake_clock() -> Result<String, RigError> {
+    const MISSING: RigError =
+        RigError::ProgramMissing { program: "faketime", hint: "on Debian and Ubuntu: apt-get install faketime" };
+    const LIMIT: Duration = Duration::from_secs(30);
+    let mut plan = Plan::new(find_program(&["faketime"]).ok_or(MISSING)?);
+    // Where the library is, only its program knows; it may be a pattern that only the loader understands.
+    plan.arguments = ["-f", "+0", "printenv", "LD_PRELOAD"].map(OsString::from).to_vec();
+    let finished = run(&plan, LIMIT).await?;
+    // Of its two, processes with several threads need the other one.
+    let library = finished.out.trim().replace("libfaketime.so", "libfaketimeMT.so");
+    if library.contains("libfaketimeMT.so") { Ok(library) } else { Err(MISSING) }
 }
 
 fn reader(

@@ -108,6 +108,11 @@ const METADATA_SETTINGS: &str = "SET SESSION lock_wait_timeout = 2";
 /// Of connections that write: a server that vanishes while it holds locks must not keep them for hours.
 const WRITE_SETTINGS: &str = "SET SESSION wait_timeout = 30, net_read_timeout = 30, net_write_timeout = 30";
 
+/// Of a node of a cluster. It must have applied what the others committed before it reads. And where another
+/// node's transaction goes first, ours is rolled back, and we want to be told: by itself the node would run the
+/// statement again that was under way, and then the rest of the packet, each outside of a transaction.
+const CLUSTER_SETTINGS: &str = "SET SESSION wsrep_sync_wait = 1, wsrep_retry_autocommit = 0";
+
 #[async_trait]
 impl Backend for MySql {
     type Session = MySqlSession;
@@ -124,8 +129,7 @@ impl Backend for MySql {
             let results = session.run(packet([SETTINGS, metadata_settings, write_settings])).await?;
             let mut rows = results.iter().flat_map(|result| &result.rows);
             if rows.any(|row| row.text(1).is_ok_and(|value| value == Some("ON"))) {
-                // A node of a cluster must have applied what the others committed before it reads.
-                session.run("SET SESSION wsrep_sync_wait = 1".to_owned()).await?;
+                session.run(CLUSTER_SETTINGS.to_owned()).await?;
             }
             Ok(session)
         };
@@ -274,6 +278,11 @@ impl Session for MySqlSession {
         match self.send(packet(&statements)).await {
             Ok(results) => {
                 self.in_transaction = false;
+                // The guard has found the batch's own row, unless what was begun had ended before: then it must be
+                // looked for.
+                if guard.and_then(|guard| results.get(guard)).is_some_and(|result| result.matched != 1) {
+                    return Err(StoreError::new(Fault::OutcomeUnknown, "the transaction ended before its COMMIT"));
+                }
                 // The answers come one by one, so the last before that of COMMIT says when all was written.
                 let written = commit.checked_sub(1).and_then(|last| results.get(last));
                 let write = written.map_or(Duration::ZERO, |result| result.elapsed);
