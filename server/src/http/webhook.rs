@@ -80,7 +80,7 @@ pub(super) struct WebhookAnswer {
 
 /// What an event says.
 #[derive(Debug, PartialEq, Eq)]
-struct News {
+pub(super) struct News {
     /// The order, if it has the form of one.
     order_id: Option<OrderId>,
     /// The name of its field as it was sent.
@@ -215,7 +215,7 @@ fn payment_key(field: &str, bytes: &[u8]) -> Result<Key, FieldErrors> {
 }
 
 /// The key in the body. An empty one counts as none.
-fn body_key(object: &Object) -> Result<Option<Key>, FieldErrors> {
+pub(super) fn body_key(object: &Object) -> Result<Option<Key>, FieldErrors> {
     for field in ["payment_idempotency_key", "idempotency_key"] {
         return match object.given(field) {
             None => continue,
@@ -227,7 +227,7 @@ fn body_key(object: &Object) -> Result<Option<Key>, FieldErrors> {
     Ok(None)
 }
 
-fn news(object: &Object) -> News {
+pub(super) fn news(object: &Object) -> News {
     let mut errors = FieldErrors::default();
     // What is outside counts; `data` matters only for what is not there.
     let is_missing_outside = ["order_id", "status"].iter().any(|field| object.given(field).is_none());
