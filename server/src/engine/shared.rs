@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use sale::{
     Command, Decision, HoldId, HoldStatus, Invariant, OrderId, PaymentStatus, ProductId, ProductStatus, ReleaseReason,
     State,
@@ -27,9 +27,9 @@ use crate::store::{INCONSISTENT, Quarantine, Sequence, Stock, Store};
 use crate::telemetry::{EngineMetrics, StockFigures};
 
 /// How many holds, and how many orders, the process remembers the product of.
-const ROUTES_MAX: u64 = 200_000;
+const ROUTES_MAX: usize = 200_000;
 /// How many products the process remembers the last known stock of.
-const HINTS_MAX: u64 = 100_000;
+const HINTS_MAX: usize = 100_000;
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
@@ -46,7 +46,7 @@ pub(super) struct Shared {
     pub(super) order_routes: Cache<OrderId, ProductId>,
     /// Units that were free when we last saw the product; 0 while it is suspended. A hold that wants
     /// more asks the database before it queues.
-    hints: Cache<ProductId, u64>,
+    hints: Arc<Cache<ProductId, u64>>,
     deadlines: mpsc::UnboundedSender<DueAt>,
     pub(super) expiry_lag: Lag,
     /// Products that are being looked at, or wait for it.
@@ -75,7 +75,7 @@ impl Shared {
             batch_ids: Ids::new(Arc::clone(&store), Sequence::Batches),
             hold_routes: Cache::new(ROUTES_MAX),
             order_routes: Cache::new(ROUTES_MAX),
-            hints: Cache::new(HINTS_MAX),
+            hints: Arc::new(Cache::new(HINTS_MAX)),
             settings,
             store,
             deadlines,
@@ -229,7 +229,7 @@ impl Shared {
         if !lock(&self.quarantining).insert(product_id) {
             return;
         }
-        let (store, hints, metrics) = (Arc::clone(&self.store), self.hints.clone(), self.metrics.clone());
+        let (store, hints, metrics) = (Arc::clone(&self.store), Arc::clone(&self.hints), self.metrics.clone());
         let (quarantining, told) = (Arc::clone(&self.quarantining), Arc::clone(&self.told));
         let turn = Arc::clone(&self.quarantine_turn);
         let span = self.settings.traces.suspect(product_id.0).unwrap_or_else(Span::none);

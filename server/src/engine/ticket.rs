@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Rejection;
 use super::waiting::{Class, Waiting};
+use crate::telemetry::RequestName;
 
 /// What the engine says to a command.
 pub(super) type Answer = Result<Outcome, Rejection>;
@@ -43,8 +44,8 @@ pub(super) struct Ticket {
     pub(super) queued_at: Instant,
     /// Whether the ids of the rows that it may make are set.
     pub(super) has_ids: bool,
-    /// The span of the request that it serves, for what is logged of it.
-    pub(super) request: tracing::Span,
+    /// The request that it serves, for what is logged of it.
+    pub(super) request: Option<RequestName>,
     claim: Arc<Claim>,
     reply: oneshot::Sender<Answer>,
 }
@@ -75,7 +76,7 @@ impl Ticket {
             class,
             queued_at: Instant::now(),
             has_ids: false,
-            request: tracing::Span::current(),
+            request: RequestName::current(),
             claim,
             reply,
         };

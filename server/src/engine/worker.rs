@@ -196,7 +196,7 @@ impl Worker {
     /// Settles a batch, in a recorded span if one of its requests has one.
     async fn settle_traced(&mut self, batch: Batch) -> Settled {
         let shared = Arc::clone(&self.shared);
-        let requests = batch.tickets.iter().map(|ticket| &ticket.request);
+        let requests = batch.tickets.iter().filter_map(|ticket| ticket.request.as_ref()?.recorded());
         self.trace = shared.settings.traces.transaction(requests, batch.tickets.len(), shared.store.system());
         let span = self.trace.as_ref().map_or_else(Span::none, |trace| trace.span().clone());
         let settled = self.settle_batch(batch).instrument(span).await;
@@ -298,15 +298,19 @@ impl Worker {
             return Some(batch.halve());
         }
         if let Some(ticket) = batch.tickets.pop() {
-            let request = ticket.request.clone();
-            let _in_request = request.enter();
-            tracing::error!(
-                product_id = ticket.product_id.0,
-                command = ?ticket.command,
-                cause = poison.cause,
-                invariant = poison.breach.as_ref().map(|breach| breach.invariant.code()),
-                "a command cannot be carried out"
-            );
+            let tell = || {
+                tracing::error!(
+                    product_id = ticket.product_id.0,
+                    command = ?ticket.command,
+                    cause = poison.cause,
+                    invariant = poison.breach.as_ref().map(|breach| breach.invariant.code()),
+                    "a command cannot be carried out"
+                );
+            };
+            match &ticket.request {
+                Some(request) => request.within(tell),
+                None => tell(),
+            }
             self.shared.refuse_broken(ticket, poison.breach.is_some());
             if let Some(breach) = poison.breach {
                 self.shared.quarantine(breach.product_id);

@@ -55,6 +55,12 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
     if text.trim_matches([' ', '\t', '\r', '\n']).is_empty() {
         return Err(JsonError::Empty);
     }
+    // Nearly every body is an object in good order, for which one walk is enough.
+    if text.starts_with('{')
+        && let Ok(members) = serde_json::from_str(text)
+    {
+        return object(members, 0).map(Json::Object);
+    }
     // This walks over all of it, so whatever is wrong with the syntax is found here, with its place.
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| JsonError::Syntax(error.to_string()))?;
     value(raw.get(), 0)
@@ -67,15 +73,8 @@ fn value(text: &str, depth: usize) -> Result<Json, JsonError> {
     let syntax = |error: serde_json::Error| JsonError::Syntax(error.to_string());
     match text.as_bytes().first() {
         Some(b'{') => {
-            let members: Members<'_> = serde_json::from_str(text).map_err(|_| JsonError::NotUnicode)?;
-            let mut object = Object(Vec::with_capacity(members.0.len()));
-            for (name, raw) in members.0 {
-                if object.get(&name).is_some() {
-                    return Err(JsonError::DuplicateField(name));
-                }
-                object.0.push((name, value(raw.get(), depth + 1)?));
-            }
-            Ok(Json::Object(object))
+            let members = serde_json::from_str(text).map_err(|_| JsonError::NotUnicode)?;
+            object(members, depth).map(Json::Object)
         }
         Some(b'[') => {
             let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(syntax)?;
@@ -91,6 +90,17 @@ fn value(text: &str, depth: usize) -> Result<Json, JsonError> {
         Some(_) => Ok(Json::Number(text.to_owned())),
         None => Err(JsonError::Empty),
     }
+}
+
+fn object(members: Members<'_>, depth: usize) -> Result<Object, JsonError> {
+    let mut object = Object(Vec::with_capacity(members.0.len()));
+    for (name, raw) in members.0 {
+        if object.get(&name).is_some() {
+            return Err(JsonError::DuplicateField(name));
+        }
+        object.0.push((name, value(raw.get(), depth + 1)?));
+    }
+    Ok(object)
 }
 
 /// The members of an object, duplicates included.

@@ -37,6 +37,7 @@ pub(super) const KEY_FORM: Problem =
 pub(super) const BODY_INCOMPLETE: Problem = Problem::BadRequest("The body ended before it was complete.");
 
 const MAX_REQUEST_ID_BYTES: usize = 64;
+const HEX_DIGITS: [u8; 16] = *b"0123456789abcdef";
 
 /// How much of a body that nobody wants is still taken off the wire, and for how long, so that its
 /// sender gets to read the answer instead of a reset connection.
@@ -187,8 +188,11 @@ pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
             return value.clone();
         }
     }
-    let id = format!("{:032x}", fastrand::u128(..));
-    HeaderValue::from_str(&id).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
+    let mut id = [0; 32];
+    for (digits, byte) in id.chunks_exact_mut(2).zip(fastrand::u128(..).to_be_bytes()) {
+        digits.copy_from_slice(&[HEX_DIGITS[usize::from(byte >> 4)], HEX_DIGITS[usize::from(byte & 15)]]);
+    }
+    HeaderValue::from_bytes(&id).unwrap_or_else(|_| HeaderValue::from_static("unnamed"))
 }
 
 /// The id in a path: an integer from 1 up to the largest that every client reads exactly, written the

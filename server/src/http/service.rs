@@ -13,7 +13,6 @@ use http::{Method, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Instant;
-use tracing::Instrument;
 
 use super::Config;
 use super::access::{Access, MetricsAccess};
@@ -23,8 +22,7 @@ use super::request::{Body, Call, X_REQUEST_ID, request_id};
 use super::routes::{Listener, Operation, UNMATCHED};
 use super::server::Shared;
 use crate::telemetry::labels::{HttpMethod, Label};
-use crate::telemetry::traces::RequestSpan;
-use crate::telemetry::{HttpMetrics, RequestMetrics};
+use crate::telemetry::{HttpMetrics, RequestMetrics, RequestName};
 
 /// Counted as the status of an answer that nobody waited for.
 pub(super) const CALLER_GONE: u16 = 499;
@@ -46,16 +44,9 @@ pub(super) async fn answer(
     let mut record = Record::new(&shared, route, &head.method, begun);
     let traces = &shared.config.traces;
     let decision = traces.decide(&head.headers, found.as_ref().is_some_and(|found| found.route.always_traced));
-    let span = tracing::info_span!(
-        "request",
-        method = record.method.name(),
-        route = template,
-        request_id = request_id.to_str().unwrap_or_default(),
-        trace_id = decision.trace_id().map(tracing::field::display),
-    );
-    let recorded =
-        traces.request(decision, &span, &head, record.method.name(), template, request_id.to_str().unwrap_or_default());
-    let innermost = recorded.as_ref().map_or(&span, RequestSpan::span).clone();
+    let method = record.method.name();
+    let recorded = traces.request(&decision, &head, method, template, request_id.to_str().unwrap_or_default());
+    let name = RequestName::new(method, template, request_id.clone(), decision.trace_id(), recorded);
     let deadline = begun + shared.config.request_timeout;
     let handling = async {
         if let Some(quotas) = &shared.quotas
@@ -70,17 +61,16 @@ pub(super) async fn answer(
         let (path_id, path_rest) = (found.path_id, found.path_rest);
         (operation.handler)(Call { shared, head, body, path_id, path_rest, deadline }).await
     };
-    let handled = AssertUnwindSafe(handling).catch_unwind().instrument(innermost.clone()).await;
-    let _entered = innermost.enter();
-    let answer = match handled {
+    let handled = name.scope(AssertUnwindSafe(handling).catch_unwind()).await;
+    let answer = name.within(|| match handled {
         Ok(Ok(answer)) => answer,
         Ok(Err(problem)) => refuse(&problem),
         // The panic itself was reported where it happened.
         Err(_) => refuse(&Problem::Internal),
-    };
+    });
     let status = answer.status().as_u16();
     record.status = status;
-    if let Some(recorded) = &recorded {
+    if let Some(recorded) = name.recorded() {
         recorded.answered(status);
     }
     let mut response = answer.into_response(to_head);
@@ -183,8 +173,7 @@ mod tests {
 
     fn logged_at_info(problem: &Problem) -> String {
         logged(LogFormat::Text, "info", || {
-            let _entered = tracing::info_span!("request", request_id = "the-one-to-find").entered();
-            refuse(problem);
+            RequestName::from("the-one-to-find").within(|| refuse(problem));
         })
     }
 

@@ -11,7 +11,6 @@ use std::time::SystemTime;
 use http::StatusCode;
 use sale::{Key, OrderId, PaymentEffect, PaymentStatus};
 use serde::Serialize;
-use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::answer::Answer;
@@ -20,6 +19,7 @@ use super::json::{self, Json, Object};
 use super::request::Call;
 use super::signature::WEBHOOK_ID;
 use crate::engine::{Payment, Rejection};
+use crate::telemetry::RequestName;
 use crate::telemetry::labels::PaymentOutcome;
 
 const KEY_FORM: &str = "must be a string of 1 to 255 bytes of UTF-8 without control characters";
@@ -115,7 +115,7 @@ pub(super) async fn take(mut call: Call) -> Result<Answer, Problem> {
         taken
     };
     // What panicked was reported where it happened.
-    let taken = tokio::spawn(taking.in_current_span()).await.map_err(|_| Problem::Internal)?;
+    let taken = tokio::spawn(RequestName::scope_current(taking)).await.map_err(|_| Problem::Internal)?;
     taken.map(|_| Answer::json(StatusCode::OK, &WebhookAnswer { success: true }))
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn create_product<S: Session>(session: &mut S, product: &NewPro
     let begun = session.begin(desk::NOTHING.to_owned(), Vec::new()).await?;
     let created = insert_product(session, product, begun.now).await;
     let (id, movement) = ended(session, created).await?;
-    session.commit_with(vec![super::statements::batch::insert_movements([&movement])]).await?;
+    session.commit_with(vec![super::statements::batch::insert_movements(std::slice::from_ref(&movement))]).await?;
     Ok(id)
 }
 

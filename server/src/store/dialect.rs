@@ -1,6 +1,6 @@
 //! The few words in which MySQL and SQLite differ. Everything else of a statement is written once.
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write as _};
 
 /// Which SQL is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +67,11 @@ pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
 impl Display for Bytes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
         f.write_str("x'")?;
         for byte in self.0 {
-            write!(f, "{byte:02x}")?;
+            f.write_char(DIGITS[usize::from(byte >> 4)])?;
+            f.write_char(DIGITS[usize::from(byte & 15)])?;
         }
         f.write_str("'")
     }
@@ -100,7 +102,8 @@ pub(super) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
         if i > 0 {
             text.push_str(", ");
         }
-        text.push_str(&item.to_string());
+        // Writing to a String does not fail.
+        let _ = write!(text, "{item}");
     }
     text
 }

@@ -348,19 +348,28 @@ fn clock_missing() -> StoreError {
 /// nobody else has locked.
 fn guarded(row: BatchRow, writes: Vec<Write>) -> (Vec<String>, Option<usize>) {
     let mut statements = vec![batch_row(row)];
-    let mut must_match = None;
-    for Write { sql, must_match: rows } in writes {
+    // What the statements so far have found and must have found, where that is to be looked at.
+    let mut counted: Option<(&str, u64)> = None;
+    let last = writes.len().saturating_sub(1);
+    for (i, Write { sql, must_match }) in writes.into_iter().enumerate() {
         statements.push(sql);
-        if let Some(rows) = rows {
-            // ROW_COUNT() counts the rows that were found, changed or not: sqlx sets CLIENT_FOUND_ROWS.
-            let before = if must_match.is_none() { "" } else { "@matched + " };
-            statements.push(format!("SET @matched = {before}ROW_COUNT()"));
-            must_match = Some(must_match.unwrap_or(0) + rows);
+        let Some(rows) = must_match else { continue };
+        // ROW_COUNT() counts the rows that were found, changed or not: sqlx sets CLIENT_FOUND_ROWS. It is of
+        // the statement before; the guard itself follows the last.
+        let (found, before) = match counted {
+            None => ("ROW_COUNT()", 0),
+            Some((_, before)) => ("@matched + ROW_COUNT()", before),
+        };
+        if i == last {
+            counted = Some((found, before + rows));
+        } else {
+            statements.push(format!("SET @matched = {found}"));
+            counted = Some(("@matched", before + rows));
         }
     }
-    let guard = must_match.map(|rows| {
+    let guard = counted.map(|(found, rows)| {
         statements.push(format!(
-            "UPDATE batches SET committed_at = IF(@matched = {rows}, committed_at, NULL) WHERE id = {}",
+            "UPDATE batches SET committed_at = IF({found} = {rows}, committed_at, NULL) WHERE id = {}",
             row.batch.0
         ));
         statements.len() - 1

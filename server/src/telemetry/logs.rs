@@ -21,6 +21,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+use super::request::RequestName;
 use super::traces::{TARGET, Traces};
 
 /// How to log.
@@ -71,8 +72,8 @@ where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     // `config` has parsed the filter before; what it cannot use it refused.
-    // Whatever the filter says, spans for traces are known here, too: they lead to the request's own span,
-    // which they are in. None of their fields is shown.
+    // Whatever the filter says, spans for traces are known here, too: they may lead to a span for logs, which
+    // they are in. None of their fields is shown.
     let for_traces = filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET);
     let filter = EnvFilter::new(filter).or(for_traces.with_max_level_hint(LevelFilter::INFO));
     // A log that cannot be written must not stop the sale: no complaint about it on standard error,
@@ -88,10 +89,21 @@ where
 struct TextFields;
 
 impl<'writer> FormatFields<'writer> for TextFields {
-    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'writer>, fields: R) -> fmt::Result {
         let mut found = ForTraces(false);
         fields.record(&mut found);
-        if found.0 { Ok(()) } else { DefaultFields::new().format_fields(writer, fields) }
+        if found.0 {
+            return Ok(());
+        }
+        DefaultFields::new().format_fields(writer.by_ref(), fields)?;
+        let Some(request) = RequestName::current() else { return Ok(()) };
+        let mut shown = Ok(());
+        request.fields(|name, value| {
+            if shown.is_ok() {
+                shown = write!(writer, " {name}={value}");
+            }
+        });
+        shown
     }
 }
 
@@ -117,6 +129,11 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut fields = Members::default();
+        if let Some(request) = RequestName::current() {
+            request.fields(|name, value| {
+                fields.0.insert(name.to_owned(), value.to_string().into());
+            });
+        }
         // From the outermost span inwards, the event last: what is nearer says more.
         for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
             if span.metadata().target() == TARGET {
@@ -233,12 +250,14 @@ mod tests {
     #[test]
     fn a_json_line_is_one_flat_object_with_the_fields_of_its_spans() {
         let text = logged(LogFormat::Json, "info", || {
-            let request = tracing::info_span!("request", request_id = "r\"1", status = tracing::field::Empty);
-            let _entered = request.enter();
-            request.record("status", 201);
-            let inner = tracing::info_span!("order", order_id = 1);
-            let _entered = inner.enter();
-            tracing::info!(order_id = 12, paid = true, amount = 99.5, reason = ?Some("late"), level = "x", "an order\nwas made");
+            RequestName::from("r\"1").within(|| {
+                let outer = tracing::info_span!("sale", status = tracing::field::Empty);
+                let _entered = outer.enter();
+                outer.record("status", 201);
+                let inner = tracing::info_span!("order", order_id = 1);
+                let _entered = inner.enter();
+                tracing::info!(order_id = 12, paid = true, amount = 99.5, reason = ?Some("late"), level = "x", "an order\nwas made");
+            });
         });
         assert_eq!(text.lines().count(), 1, "{text}");
         let line: Map<String, Value> = serde_json::from_str(&text).expect("one object");
@@ -263,20 +282,21 @@ mod tests {
     fn a_text_line_is_for_people_and_the_filter_holds() {
         let text = logged(LogFormat::Text, "warn", || {
             tracing::info!("not this");
-            tracing::warn!(product_id = 7, "this");
+            RequestName::from("r1").within(|| tracing::warn!(product_id = 7, "this"));
         });
         assert!(!text.contains("not this"), "{text}");
         assert!(text.contains("WARN") && text.contains("this product_id=7"), "{text}");
+        assert!(text.ends_with("request_id=r1\n"), "{text}");
     }
 
     #[test]
-    fn a_span_for_traces_leads_to_its_request_and_shows_nothing_of_itself() {
+    fn a_span_for_traces_leads_to_the_one_it_is_in_and_shows_nothing_of_itself() {
         for (format, filter) in
             [(LogFormat::Json, "info"), (LogFormat::Text, "info"), (LogFormat::Json, "holdfast::telemetry=info")]
         {
             let text = logged(format, filter, || {
-                let request = tracing::info_span!("request", request_id = "the-one-to-find");
-                let recorded = tracing::info_span!(target: TARGET, parent: &request, "request", otel.kind = "server", url.path = "/secret");
+                let logged = tracing::info_span!("suspect", trace_id = "the-one-to-find");
+                let recorded = tracing::info_span!(target: TARGET, parent: &logged, "quarantine", otel.kind = "internal", url.path = "/secret");
                 // Only this one is entered.
                 let _entered = recorded.enter();
                 tracing::info!("an order was made");

@@ -10,10 +10,12 @@ mod families;
 pub mod labels;
 pub mod logs;
 pub mod metrics;
+mod request;
 pub mod traces;
 
 pub use metrics::{
     EngineMetrics, HttpMetrics, Metrics, OpenConnection, ReconcilerMetrics, RequestMetrics, StockFigures, StoreMetrics,
     TraceMetrics,
 };
+pub use request::RequestName;
 pub use traces::Traces;

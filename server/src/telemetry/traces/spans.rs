@@ -40,11 +40,10 @@ impl RequestSpan {
 }
 
 impl Traces {
-    /// Begins the span of a request, if it is to be recorded. `logged` is its span in logs.
+    /// Begins the span of a request, if it is to be recorded.
     pub fn request(
         &self,
-        decision: Decision,
-        logged: &Span,
+        decision: &Decision,
         head: &Parts,
         method: &'static str,
         route: &'static str,
@@ -62,7 +61,7 @@ impl Traces {
         let authority: Option<http::uri::Authority> = authority.and_then(|it| it.parse().ok());
         let span = info_span!(
             target: TARGET,
-            parent: logged,
+            parent: None,
             "request",
             otel.name = format!("{method} {route}"),
             otel.kind = "server",
@@ -77,7 +76,7 @@ impl Traces {
             holdfast.request.id = request_id,
             http.response.status_code = Empty,
         );
-        begin(&span, decision.caller, trace_id);
+        begin(&span, decision.caller.clone(), trace_id);
         Some(RequestSpan(span))
     }
 
@@ -85,12 +84,12 @@ impl Traces {
     /// the sampler wants it anyway. It and the requests are linked to each other.
     pub fn transaction<'a>(
         &self,
-        requests: impl Iterator<Item = &'a Span>,
+        requests: impl Iterator<Item = &'a RequestSpan>,
         commands: usize,
         database: &'static str,
     ) -> Option<TransactionSpan> {
         let recorder = self.0.as_ref()?;
-        let requests: Vec<&Span> = requests.filter(|span| is_recorded(span)).take(LINKS_MAX).collect();
+        let requests: Vec<&Span> = requests.map(RequestSpan::span).take(LINKS_MAX).collect();
         let trace_id = new_trace_id();
         if requests.is_empty() && !recorder.samples(None, trace_id, &SpanKind::Client) {
             return None;
@@ -176,11 +175,6 @@ impl TransactionSpan {
     pub fn failed(&self, cause: &str) {
         self.span.set_status(Status::error(cause.to_owned()));
     }
-}
-
-/// Whether a span is one that is recorded.
-fn is_recorded(span: &Span) -> bool {
-    span.metadata().is_some_and(|metadata| metadata.target() == TARGET)
 }
 
 fn context_of(span: &Span) -> SpanContext {
