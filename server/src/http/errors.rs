@@ -18,7 +18,7 @@ use super::signature::SignatureError;
 use crate::engine::{Rejection, ResumeError};
 
 /// After how many seconds a client that was not served should try again.
-const RETRY_AFTER_SECONDS: u16 = 1;
+pub(super) const RETRY_AFTER_SECONDS: u16 = 1;
 
 /// What a program can tell errors apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
@@ -40,6 +40,7 @@ pub(super) enum Code {
     PaymentKeyConflict,
     ValidationFailed,
     IdempotencyKeyReused,
+    RateLimited,
     Internal,
     Overloaded,
     DatabaseUnavailable,
@@ -48,7 +49,7 @@ pub(super) enum Code {
 
 impl Code {
     /// All of them, by status.
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::InvalidJson,
         Self::MissingIdempotencyKey,
         Self::BadRequest,
@@ -65,6 +66,7 @@ impl Code {
         Self::PaymentKeyConflict,
         Self::ValidationFailed,
         Self::IdempotencyKeyReused,
+        Self::RateLimited,
         Self::Internal,
         Self::Overloaded,
         Self::DatabaseUnavailable,
@@ -90,6 +92,7 @@ impl Code {
             Self::PaymentKeyConflict => "payment_key_conflict",
             Self::ValidationFailed => "validation_failed",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::DatabaseUnavailable => "database_unavailable",
@@ -113,6 +116,7 @@ impl Code {
             | Self::HoldAlreadyRedeemed
             | Self::PaymentKeyConflict => StatusCode::CONFLICT,
             Self::ValidationFailed | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::DatabaseUnavailable | Self::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -198,6 +202,11 @@ pub(super) enum Problem {
     HoldAlreadyRedeemed { order_id: u64 },
     #[error("This payment key was used for other news.")]
     PaymentKeyConflict,
+    #[error("Too many requests; nothing was changed.")]
+    RateLimited {
+        /// After this time one request is free again.
+        retry_after_seconds: u32,
+    },
     #[error("Internal Server Error")]
     Internal,
     #[error("The server is too busy, or stopping; nothing was changed.")]
@@ -291,6 +300,7 @@ impl Problem {
             Self::HoldReleased => Code::HoldReleased,
             Self::HoldAlreadyRedeemed { .. } => Code::HoldAlreadyRedeemed,
             Self::PaymentKeyConflict => Code::PaymentKeyConflict,
+            Self::RateLimited { .. } => Code::RateLimited,
             Self::Internal => Code::Internal,
             Self::Overloaded => Code::Overloaded,
             Self::DatabaseUnavailable => Code::DatabaseUnavailable,
@@ -340,6 +350,9 @@ impl Problem {
                 Err(_) => answer,
             },
             Self::Unauthorized(_) => answer.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            Self::RateLimited { retry_after_seconds } => {
+                answer.with_header(header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds))
+            }
             Self::Overloaded | Self::DatabaseUnavailable | Self::OutcomeUnknown => {
                 answer.with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
             }
