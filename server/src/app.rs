@@ -23,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::Reconciler;
 use crate::config::{Config, DatabaseConfig, DatabaseUrl};
 use crate::engine::{self, Engine};
+use crate::files;
 use crate::http;
-use crate::store::{self, Fault, NewProduct, OpenOptions, Store, StoreError};
+use crate::store::{self, Fault, NewProduct, OpenOptions, Sequence, Store, StoreError};
 use crate::telemetry::{Metrics, StoreMetrics, Traces};
 
 /// The first and the longest pause between two attempts to reach the database.
@@ -87,6 +88,7 @@ pub async fn serve(config: Config, traces: Traces) -> Result<(), StartError> {
     let stop = CancellationToken::new();
     stop_at_signals(stop.clone())?;
     announce_settings(&config);
+    files::make_room(config.max_connections);
 
     let metrics = Metrics::new();
     traces.connect(Handle::current(), metrics.traces.clone());
@@ -203,6 +205,10 @@ fn announce_settings(config: &Config) {
 fn listen(config: &Config, metrics: &Metrics, traces: &Traces) -> Result<http::Server, StartError> {
     let shell = http::Config {
         request_timeout: config.request_timeout,
+        idle_timeout: config.idle_timeout,
+        max_connections: config.max_connections,
+        quotas: config.quotas.clone(),
+        metrics_access: config.metrics_access,
         drain_delay: config.drain_delay,
         drain: config.drain,
         webhook_secrets: config.webhook_secrets.clone(),
@@ -278,6 +284,9 @@ async fn prepare(store: &dyn Store, migrate: bool, wants_demo: bool) -> Result<(
     } else {
         store.check_schema().await?;
     }
+    // One that only reads, such as a file without permission or a database that is a copy for now, is waited for.
+    // An id that nobody gets does no harm.
+    store.reserve_ids(Sequence::Batches, 1).await?;
     if wants_demo && store.list_products(ProductId(0), 1, true).await?.is_empty() {
         let id = store.create_product(&demo_product()).await?;
         tracing::info!(product_id = id.0, "made a demo product, since the database is new and DATABASE_URL is not set");

@@ -68,6 +68,8 @@ const LABELLED: &[(&str, &str, &[&str])] = &[
     ("holdfast_read_duration_seconds_count", "read", &["stock", "description", "hold", "order", "product_list"]),
     ("holdfast_inconsistencies_total", "invariant", &["I1", "I2", "I3", "I4", "I5", "I6"]),
     ("holdfast_suspended_products", "reason", &["inconsistent", "operator"]),
+    ("holdfast_http_connections_cut_total", "reason", &["over_limit", "silent", "slow_head"]),
+    ("holdfast_rate_limited_requests_total", "quota", &["address", "token"]),
     ("holdfast_trace_spans_total", "result", &["exported", "failed", "dropped"]),
 ];
 

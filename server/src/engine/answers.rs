@@ -66,7 +66,7 @@ pub struct Payment {
 pub enum Readiness {
     /// It serves.
     Ready,
-    /// It has had no answer from the database for 5 seconds.
+    /// It has had no answer from the database for 5 seconds, or the database has taken no write.
     CutOff,
 }
 

@@ -18,8 +18,8 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use super::admission::View;
+use super::locked::Turn;
 use super::pace::Pace;
-use super::queue::Turn;
 use super::ticket::{KeyName, Ticket};
 use super::waiting::Class;
 

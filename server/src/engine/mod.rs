@@ -14,6 +14,7 @@ mod expiry;
 mod health;
 mod ids;
 mod lane;
+mod locked;
 mod operations;
 mod pace;
 mod queue;
@@ -118,6 +119,7 @@ impl Engine {
             set.spawn(expiry::run(Arc::clone(&shared), due));
             set.spawn(expiry::sweep(Arc::clone(&shared)));
             set.spawn(expiry::prune(Arc::clone(&shared)));
+            set.spawn(health::probe(Arc::clone(&shared)));
             *lock(&tasks.timers) = set;
         }
         let described = if product_cache.is_zero() {
@@ -142,9 +144,9 @@ impl Engine {
         self.shared.settings.terms
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes what is written.
     pub fn readiness(&self) -> Readiness {
-        if self.shared.health.is_cut_off() { Readiness::CutOff } else { Readiness::Ready }
+        if self.shared.health.is_unwritable() { Readiness::CutOff } else { Readiness::Ready }
     }
 
     /// What looks at products that seem to break an invariant, for the reconciler to use, too: what both find is

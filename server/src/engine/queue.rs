@@ -2,11 +2,10 @@
 //!
 //! A product's commands are in flight with one worker at a time. A batch takes commands round robin
 //! from all lanes that are ready, so that many lukewarm products share a transaction as well as one
-//! hot one. A product that somebody else keeps locked is a suspect for some seconds: its lane rests
-//! between its tries, goes alone, and suspects together may keep only half of the workers waiting, so
-//! that they stop nobody else.
+//! hot one. A product that somebody else keeps locked goes alone.
 //!
-//! What waits for one product is in `lane`, when a hold is let in, in `admission`.
+//! What does not belong here: in which order the commands of one product go (`lane`), when a hold is let in (`admission`),
+//! and when a locked product is tried (`locked`).
 
 #[cfg(test)]
 mod tests;
@@ -22,18 +21,10 @@ use tokio::time::Instant;
 
 use super::doors::Doors;
 use super::lane::{Lane, make_room};
+use super::locked::{Locked, REST, Turn};
 use super::ticket::{KeyName, Ticket};
 use super::waiting::{Class, HOLDS_PER_PRODUCT_MAX, Waiting};
 use super::{Overload, Rejection};
-
-/// How long the lane of a suspect rests before it is tried again.
-const REST: Duration = Duration::from_millis(50);
-/// A suspect that was found locked so often is waited for once, instead of only looked at: a product that
-/// other servers sell without a pause is never seen unlocked.
-const LOOKS_PER_TRY: u32 = 8;
-/// How long a product is a suspect after it was last found locked, whether anybody wants it or not: the
-/// next who does must not make others wait for it.
-const SUSPECT_FOR: Duration = Duration::from_secs(10);
 
 /// The queue of all products. Cheap to lock: nothing is awaited, and no I/O done, under its lock.
 #[derive(Debug)]
@@ -43,7 +34,6 @@ pub(super) struct Queue {
     waiting: Arc<Waiting>,
     work: Notify,
     batch_max: usize,
-    suspects_max: usize,
 }
 
 /// Commands for one transaction. Their lanes are in flight until [`Queue::finish`].
@@ -53,39 +43,17 @@ pub(super) struct Taken {
     pub(super) turn: Turn,
 }
 
-/// How a batch is to be begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// With its locks, and with waiting for them.
-    Try,
-    /// It is of one suspect: with a look whether that is still locked.
-    Look,
-}
-
 #[derive(Debug)]
 struct State {
     lanes: HashMap<ProductId, Lane>,
     /// Lanes with commands that are not in flight, each once.
     ready: VecDeque<ProductId>,
-    /// Lanes of suspects with commands that are not in flight, each once, with the time of their next try.
-    resting: BTreeSet<(Instant, ProductId)>,
-    suspects: HashMap<ProductId, Suspicion>,
-    suspects_in_flight: usize,
-    /// Whether a worker waits for the lock of a suspect: one at a time, so that the others are looked at.
-    suspect_tried: bool,
+    locked: Locked,
     waiting: Arc<Waiting>,
     doors: Arc<Doors>,
     keys: HashMap<KeyName, KeyUse>,
     batch_max: usize,
     closed: bool,
-}
-
-/// A product was found locked by somebody else.
-#[derive(Clone, Copy, Debug)]
-struct Suspicion {
-    /// How often it was found locked since it was last waited for.
-    looks: u32,
-    until: Instant,
 }
 
 /// A key that commands of one product carry; commands of other products with the same key wait.
@@ -105,10 +73,7 @@ impl Queue {
             state: Mutex::new(State {
                 lanes: HashMap::new(),
                 ready: VecDeque::new(),
-                resting: BTreeSet::new(),
-                suspects: HashMap::new(),
-                suspects_in_flight: 0,
-                suspect_tried: false,
+                locked: Locked::new(workers),
                 waiting: Arc::clone(&waiting),
                 doors: Arc::clone(&doors),
                 keys: HashMap::new(),
@@ -119,7 +84,6 @@ impl Queue {
             waiting,
             work: Notify::new(),
             batch_max,
-            suspects_max: (workers / 2).max(1),
         }
     }
 
@@ -176,10 +140,9 @@ impl Queue {
         loop {
             let wake_at = {
                 let mut state = self.lock();
-                if let Some(taken) = state.take_batch(self.batch_max, self.suspects_max) {
+                if let Some(taken) = state.take_batch(self.batch_max) {
                     // What did not fit, and what comes due, is for another worker.
-                    let suspects_wait = !state.resting.is_empty() && state.suspects_in_flight < self.suspects_max;
-                    if !state.ready.is_empty() || suspects_wait {
+                    if !state.ready.is_empty() || state.locked.next_at().is_some() {
                         self.work.notify_one();
                     }
                     return Some(taken);
@@ -188,8 +151,7 @@ impl Queue {
                     self.work.notify_one();
                     return None;
                 }
-                let next = state.resting.first().map(|(at, _)| *at);
-                next.filter(|_| state.suspects_in_flight < self.suspects_max)
+                state.locked.next_at()
             };
             match wake_at {
                 Some(at) => {
@@ -268,24 +230,13 @@ impl Queue {
     /// Somebody else keeps this product locked: from here on its lane goes alone.
     pub(super) fn suspect(&self, product_id: ProductId) {
         let mut state = self.lock();
-        let now = Instant::now();
-        let State { suspects, lanes, .. } = &mut *state;
-        suspects.retain(|product_id, suspicion| suspicion.until > now || lanes.contains_key(product_id));
-        // Those that are found together need not be waited for together.
-        let looks = fastrand::u32(0..LOOKS_PER_TRY);
-        let suspicion = suspects.entry(product_id).or_insert(Suspicion { looks, until: now });
-        suspicion.looks += 1;
-        suspicion.until = now + SUSPECT_FOR;
+        let State { locked, lanes, .. } = &mut *state;
+        locked.found(product_id, |product_id| lanes.contains_key(product_id));
     }
 
     /// These products are not locked by anybody else: their lanes go with the others.
     pub(super) fn trust<'a>(&self, products: impl IntoIterator<Item = &'a ProductId>) {
-        let mut state = self.lock();
-        if !state.suspects.is_empty() {
-            for product_id in products {
-                state.suspects.remove(product_id);
-            }
-        }
+        self.lock().locked.trust(products);
     }
 
     /// Shows for how long the oldest commands have waited, also those that a worker has taken: it may be waiting for
@@ -377,10 +328,7 @@ impl State {
 
     /// A lane with commands waits for its turn; that of a suspect rests first.
     fn line_up(&mut self, product_id: ProductId, rest: Duration) {
-        let now = Instant::now();
-        if self.suspects.get(&product_id).is_some_and(|suspicion| suspicion.until > now) {
-            self.resting.insert((now + rest, product_id));
-        } else {
+        if !self.locked.rests(product_id, rest) {
             self.ready.push_back(product_id);
         }
     }
@@ -393,8 +341,7 @@ impl State {
         }
         lane.landed();
         if let Some(turn) = lane.alone.take() {
-            self.suspects_in_flight = self.suspects_in_flight.saturating_sub(1);
-            self.suspect_tried &= turn != Turn::Try;
+            self.locked.is_back(turn);
         }
         if lane.is_empty() {
             self.lanes.remove(&product_id);
@@ -404,10 +351,8 @@ impl State {
         }
     }
 
-    fn take_batch(&mut self, batch_max: usize, suspects_max: usize) -> Option<Taken> {
-        if self.suspects_in_flight < suspects_max
-            && let Some(taken) = self.take_suspect(batch_max)
-        {
+    fn take_batch(&mut self, batch_max: usize) -> Option<Taken> {
+        if let Some(taken) = self.take_suspect(batch_max) {
             return Some(taken);
         }
         let tickets = self.take_ready(batch_max);
@@ -415,11 +360,7 @@ impl State {
     }
 
     fn take_suspect(&mut self, batch_max: usize) -> Option<Taken> {
-        let now = Instant::now();
-        while let Some((at, product_id)) = self.resting.first().copied()
-            && at <= now
-        {
-            self.resting.remove(&(at, product_id));
+        while let Some(product_id) = self.locked.next() {
             let mut tickets = Vec::new();
             self.take_from(product_id, batch_max, &mut tickets);
             if tickets.is_empty() {
@@ -428,20 +369,9 @@ impl State {
                 continue;
             }
             self.note_taken(product_id, tickets.len());
-            let others_due = self.resting.first().is_some_and(|(at, _)| *at <= now);
-            let suspicion = self.suspects.get_mut(&product_id);
-            let wants_try = suspicion.filter(|suspicion| suspicion.looks >= LOOKS_PER_TRY);
-            let turn = match wants_try {
-                Some(suspicion) if !self.suspect_tried && !others_due => {
-                    suspicion.looks = 0;
-                    self.suspect_tried = true;
-                    Turn::Try
-                }
-                Some(_) | None => Turn::Look,
-            };
+            let turn = self.locked.go(product_id);
             if let Some(lane) = self.lanes.get_mut(&product_id) {
                 lane.alone = Some(turn);
-                self.suspects_in_flight += 1;
             }
             return Some(Taken { tickets, turn });
         }

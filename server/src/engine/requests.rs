@@ -232,7 +232,7 @@ impl Engine {
         class: Class,
         deadline: Instant,
     ) -> Result<Outcome, Rejection> {
-        if self.shared.health.is_cut_off() {
+        if !self.shared.health.admits_write() {
             return Err(Rejection::DatabaseUnavailable);
         }
         let queued = self.shared.queue_command(product_id, command, class, Some(deadline));

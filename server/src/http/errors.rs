@@ -19,12 +19,15 @@ use super::signature::SignatureError;
 use crate::engine::{Overload, Rejection, ResumeError};
 
 /// After how many seconds a client that was not served should try again.
+pub(super) const RETRY_AFTER_SECONDS: u16 = 1;
+
+/// The same, where the queue knows better: in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RetryAfter(u16);
 
 impl RetryAfter {
     /// Where nobody knows better.
-    pub(super) const SOON: Self = Self(1);
+    pub(super) const SOON: Self = Self(RETRY_AFTER_SECONDS);
     /// The longest that a client is sent away for: what is true of a queue now says little of later.
     const LATEST: Self = Self(10);
 
@@ -55,6 +58,7 @@ pub(super) enum Code {
     PaymentKeyConflict,
     ValidationFailed,
     IdempotencyKeyReused,
+    RateLimited,
     Internal,
     Overloaded,
     DatabaseUnavailable,
@@ -63,7 +67,7 @@ pub(super) enum Code {
 
 impl Code {
     /// All of them, by status.
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::InvalidJson,
         Self::MissingIdempotencyKey,
         Self::BadRequest,
@@ -80,6 +84,7 @@ impl Code {
         Self::PaymentKeyConflict,
         Self::ValidationFailed,
         Self::IdempotencyKeyReused,
+        Self::RateLimited,
         Self::Internal,
         Self::Overloaded,
         Self::DatabaseUnavailable,
@@ -105,6 +110,7 @@ impl Code {
             Self::PaymentKeyConflict => "payment_key_conflict",
             Self::ValidationFailed => "validation_failed",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::DatabaseUnavailable => "database_unavailable",
@@ -128,6 +134,7 @@ impl Code {
             | Self::HoldAlreadyRedeemed
             | Self::PaymentKeyConflict => StatusCode::CONFLICT,
             Self::ValidationFailed | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::DatabaseUnavailable | Self::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -213,6 +220,11 @@ pub(super) enum Problem {
     HoldAlreadyRedeemed { order_id: u64 },
     #[error("This payment key was used for other news.")]
     PaymentKeyConflict,
+    #[error("Too many requests; nothing was changed.")]
+    RateLimited {
+        /// After this time one request is free again.
+        retry_after_seconds: u32,
+    },
     #[error("Internal Server Error")]
     Internal,
     #[error("The server is too busy, or stopping; nothing was changed.")]
@@ -309,6 +321,7 @@ impl Problem {
             Self::HoldReleased => Code::HoldReleased,
             Self::HoldAlreadyRedeemed { .. } => Code::HoldAlreadyRedeemed,
             Self::PaymentKeyConflict => Code::PaymentKeyConflict,
+            Self::RateLimited { .. } => Code::RateLimited,
             Self::Internal => Code::Internal,
             Self::Overloaded(_) => Code::Overloaded,
             Self::DatabaseUnavailable => Code::DatabaseUnavailable,
@@ -358,11 +371,14 @@ impl Problem {
                 Err(_) => answer,
             },
             Self::Unauthorized(_) => answer.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            Self::RateLimited { retry_after_seconds } => {
+                answer.with_header(header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds))
+            }
             Self::Overloaded(RetryAfter(seconds)) => {
                 answer.with_header(header::RETRY_AFTER, HeaderValue::from(*seconds))
             }
             Self::DatabaseUnavailable | Self::OutcomeUnknown => {
-                answer.with_header(header::RETRY_AFTER, HeaderValue::from(RetryAfter::SOON.0))
+                answer.with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
             }
             _ => answer,
         }

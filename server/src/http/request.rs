@@ -174,7 +174,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     parsed.is_some_and(|parsed| parsed.essence_str() == "application/json")
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<Key>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Key>, Problem> {
     let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),

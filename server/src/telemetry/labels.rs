@@ -69,6 +69,24 @@ labels! {
         Other = "_OTHER",
     }
 
+    /// Why a connection was ended that a client still had open.
+    ConnectionCut {
+        /// There were as many as may be open.
+        OverLimit = "over_limit",
+        /// No request came.
+        Silent = "silent",
+        /// The head of a request came too slowly.
+        SlowHead = "slow_head",
+    }
+
+    /// Whose quota of requests was used up.
+    QuotaKind {
+        /// A client's address.
+        Address = "address",
+        /// A token of a storefront.
+        Token = "token",
+    }
+
     /// What the rules said to a request for a hold.
     HoldOutcome {
         /// It was placed.

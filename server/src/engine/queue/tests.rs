@@ -49,7 +49,7 @@ fn push(queue: &Arc<Queue>, product_id: ProductId, command: Command, class: Clas
 
 /// The batch that is ready at this moment; empty if there is none.
 fn take(queue: &Queue) -> Vec<Ticket> {
-    let taken = queue.lock().take_batch(queue.batch_max, queue.suspects_max);
+    let taken = queue.lock().take_batch(queue.batch_max);
     taken.map(|taken| taken.tickets).unwrap_or_default()
 }
 

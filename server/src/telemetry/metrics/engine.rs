@@ -174,7 +174,8 @@ impl EngineMetrics {
             ),
             database_reachable: registrar.gauge(
                 "holdfast_database_reachable",
-                "1 if the last call of the database was answered, else 0; 0 until the server is ready.",
+                "1 if the last call of the database was answered and its last write taken, else 0; 0 until the server is \
+                 ready.",
             ),
             database_silence: registrar.float_gauge(
                 "holdfast_database_silence_seconds",
