@@ -13,7 +13,7 @@
 //! - **By standing.** A queue that a batch empties is doing its work: it makes the next batch full. One that
 //!   no batch has emptied for [`PATIENCE`] is no burst any more, and what is in it beyond the next two batches makes
 //!   no batch fuller, only every answer later. From then on it may be [`TARGET`] long, in time. This is the
-//!   observation of CoDel (RFC 8289), with group commit in mind: it refuses at the tail, where nothing has been
+//!   observation of `CoDel` (RFC 8289), with group commit in mind: it refuses at the tail, where nothing has been
 //!   done for a request yet, and never lets the queue be shorter than full batches need, however slow they are. So
 //!   the rate stays the best there is.
 //!
@@ -69,7 +69,7 @@ impl View {
     fn wait_by_pace(&self) -> Duration {
         // A batch that takes longer than usual has taken that long, at least.
         let turn = self.turn.max(self.since_turn);
-        let until_next = turn - self.since_turn;
+        let until_next = turn.saturating_sub(self.since_turn);
         let batches_before = u32::try_from(self.ahead / self.share.max(1)).unwrap_or(u32::MAX);
         until_next.saturating_add(turn.saturating_mul(batches_before))
     }

@@ -178,7 +178,7 @@ impl Queue {
     fn take(&mut self, at: Duration) {
         let taken = self.waiting.len().min(self.batch_max);
         let lands_at = at + self.batch_time;
-        self.answered.extend(self.waiting.drain(..taken).map(|came_at| (came_at, lands_at - came_at)));
+        self.answered.extend(self.waiting.drain(..taken).map(|came_at| (came_at, lands_at.saturating_sub(came_at))));
         self.pace.taken(self.began + at, taken, self.waiting.len());
         self.batches.push((at, taken));
         self.lands_at = Some(lands_at);
