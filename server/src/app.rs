@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::audit::Reconciler;
 use crate::config::{Config, DatabaseConfig, DatabaseUrl};
 use crate::engine::{self, Engine};
+use crate::files;
 use crate::http;
 use crate::store::{self, Fault, NewProduct, OpenOptions, Sequence, Store, StoreError};
 use crate::telemetry::{Metrics, StoreMetrics, Traces};
@@ -87,6 +88,7 @@ pub async fn serve(config: Config, traces: Traces) -> Result<(), StartError> {
     let stop = CancellationToken::new();
     stop_at_signals(stop.clone())?;
     announce_settings(&config);
+    files::make_room(config.max_connections);
 
     let metrics = Metrics::new();
     traces.connect(Handle::current(), metrics.traces.clone());
@@ -109,7 +111,8 @@ pub async fn serve(config: Config, traces: Traces) -> Result<(), StartError> {
             };
             let engine = Engine::start(Arc::clone(&store), settings, metrics.engine.clone());
             handle.open(engine.clone());
-            let reconciler = Reconciler::start(Arc::clone(&store), config.reconcile_interval, &metrics, traces.clone());
+            let interval = config.reconcile_interval;
+            let reconciler = Reconciler::start(Arc::clone(&store), engine.suspects(), interval, &metrics);
             tracing::info!(start_ms = millis(began.elapsed()), "ready");
             Some((store, engine, reconciler))
         }
@@ -202,6 +205,10 @@ fn announce_settings(config: &Config) {
 fn listen(config: &Config, metrics: &Metrics, traces: &Traces) -> Result<http::Server, StartError> {
     let shell = http::Config {
         request_timeout: config.request_timeout,
+        idle_timeout: config.idle_timeout,
+        max_connections: config.max_connections,
+        quotas: config.quotas.clone(),
+        metrics_access: config.metrics_access,
         drain_delay: config.drain_delay,
         drain: config.drain,
         webhook_secrets: config.webhook_secrets.clone(),

@@ -9,11 +9,12 @@ mod source;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use sale::Terms;
 
-use crate::http::{Tokens, WebhookSecrets};
+use crate::http::{MetricsAccess, QuotaSettings, Tokens, TrustedProxies, WebhookSecrets};
 use crate::store;
 use crate::telemetry::logs::{LogFormat, LogSettings};
 use crate::telemetry::traces::{self, TraceSettings};
@@ -37,6 +38,14 @@ pub struct Config {
     pub batch_max: usize,
     /// The deadline of a request.
     pub request_timeout: Duration,
+    /// How long a connection may be silent between two requests.
+    pub idle_timeout: Duration,
+    /// The most open connections of clients.
+    pub max_connections: usize,
+    /// How often one client may call.
+    pub quotas: QuotaSettings,
+    /// Who may see the metrics.
+    pub metrics_access: MetricsAccess,
     /// How long what describes a product is cached; zero: not at all.
     pub product_cache: Duration,
     /// The time between two rounds of the reconciler.
@@ -99,6 +108,13 @@ impl Config {
         };
         let batch_max = reading.number("BATCH_MAX") as usize;
         let request_timeout = reading.seconds("REQUEST_TIMEOUT_SECONDS");
+        let idle_timeout = reading.seconds("IDLE_TIMEOUT_SECONDS");
+        let max_connections = reading.number("MAX_CONNECTIONS") as usize;
+        let quotas = QuotaSettings {
+            address_requests_per_second: NonZeroU32::new(reading.number("ADDRESS_REQUESTS_PER_SECOND")),
+            token_requests_per_second: NonZeroU32::new(reading.number("TOKEN_REQUESTS_PER_SECOND")),
+            trusted_proxies: reading.proxies("TRUSTED_PROXIES"),
+        };
         let product_cache = reading.seconds("PRODUCT_CACHE_SECONDS");
         let reconcile_interval = reading.seconds("RECONCILE_SECONDS");
         let drain_delay = reading.seconds("DRAIN_DELAY_SECONDS");
@@ -106,6 +122,7 @@ impl Config {
         let webhook_secrets = reading.webhook_secrets("WEBHOOK_SECRET");
         let admin_tokens = reading.tokens("ADMIN_TOKEN");
         let api_tokens = reading.tokens("API_TOKENS");
+        let metrics_access = reading.metrics_access("METRICS_ACCESS");
         match (listen_addr, reading.errors) {
             (Some(listen_addr), errors) if errors.is_empty() => Ok(Self {
                 database,
@@ -114,6 +131,10 @@ impl Config {
                 terms,
                 batch_max,
                 request_timeout,
+                idle_timeout,
+                max_connections,
+                quotas,
+                metrics_access,
                 product_cache,
                 reconcile_interval,
                 drain_delay,
@@ -231,6 +252,30 @@ impl<'a> Reading<'a> {
         text.trim().parse().ok().or_else(|| self.wrong(name, text, wanted))
     }
 
+    fn proxies(&mut self, name: &str) -> TrustedProxies {
+        let Some(text) = self.text(name) else { return TrustedProxies::default() };
+        TrustedProxies::parse(&text).unwrap_or_else(|error| {
+            self.errors.push(SettingError::new(name, format!("cannot be used: {error}")));
+            TrustedProxies::default()
+        })
+    }
+
+    /// Nobody could have a token that is not set, so the metrics would be open, or closed to all.
+    fn metrics_access(&mut self, name: &str) -> MetricsAccess {
+        let text = self.text(name).unwrap_or_default();
+        let (access, token) = match text.trim() {
+            "anyone" => return MetricsAccess::Anyone,
+            "api" => (MetricsAccess::Storefront, "API_TOKENS"),
+            "admin" => (MetricsAccess::Operators, "ADMIN_TOKEN"),
+            _ => return self.wrong(name, text, "anyone, api or admin").unwrap_or_default(),
+        };
+        if matches!(self.sources.secret(token), Ok(None)) {
+            let problem = format!("is {}, but {token} is not set: set it, or choose anyone", text.trim());
+            self.errors.push(SettingError::new(name, problem));
+        }
+        access
+    }
+
     fn secret(&mut self, name: &str) -> Option<Secret> {
         let value = self.sources.secret(name);
         self.keep(value)
@@ -302,5 +347,7 @@ fn check_url(url: &DatabaseUrl) -> Result<(), String> {
     Ok(())
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

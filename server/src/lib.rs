@@ -8,6 +8,9 @@ pub mod audit;
 pub mod commands;
 pub mod config;
 pub mod engine;
+mod files;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod store;
 pub mod telemetry;

@@ -58,6 +58,16 @@ impl Request {
         &self.path
     }
 
+    /// Its headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Its body.
+    pub fn content(&self) -> &Bytes {
+        &self.body
+    }
+
     /// With a header; one more if there is one of this name.
     ///
     /// # Panics

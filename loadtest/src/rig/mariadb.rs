@@ -177,6 +177,11 @@ impl MariaDb {
         self.folder.path().join("socket")
     }
 
+    /// The number of its process.
+    pub fn process_id(&self) -> i32 {
+        self.process.id()
+    }
+
     /// What it wrote since it was last started.
     pub fn log(&self) -> &Log {
         self.process.log()

@@ -31,6 +31,8 @@ pub struct Plan {
     pub environment: Vec<(OsString, OsString)>,
     /// Where it runs.
     pub directory: Option<PathBuf>,
+    /// How many lines of its output are kept; what it writes after those is read and forgotten.
+    pub kept_lines: usize,
     /// The user and the group whom it runs as, if not as this process does. Only root may choose.
     pub user: Option<(u32, u32)>,
     /// Whether the permissions of files count for it even if it is root.
@@ -48,6 +50,7 @@ impl Plan {
             arguments: Vec::new(),
             environment: Vec::new(),
             directory: None,
+            kept_lines: usize::MAX,
             user: None,
             obeys_permissions: false,
         }
@@ -179,16 +182,16 @@ impl Process {
         let (answer, spawned) = oneshot::channel();
         spawner().send((plan.command(), answer)).map_err(|_| failed()(io::ErrorKind::BrokenPipe.into()))?;
         let child = spawned.await.map_err(|_| failed()(io::ErrorKind::BrokenPipe.into()))?.map_err(failed())?;
-        Self::watch(name.clone(), child).map_err(failed())
+        Self::watch(name.clone(), child, plan.kept_lines).map_err(failed())
     }
 
-    fn watch(name: String, mut child: Child) -> io::Result<Self> {
+    fn watch(name: String, mut child: Child, kept_lines: usize) -> io::Result<Self> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
         let lines = Arc::new(watch::Sender::new(Vec::new()));
         let log = Log { lines: lines.subscribe() };
         let readers = [
-            child.stdout.take().map(|stream| reader(stream, Stream::Out, Arc::clone(&lines))),
-            child.stderr.take().map(|stream| reader(stream, Stream::Err, lines)),
+            child.stdout.take().map(|stream| reader(stream, Stream::Out, Arc::clone(&lines), kept_lines)),
+            child.stderr.take().map(|stream| reader(stream, Stream::Err, lines, kept_lines)),
         ];
         let (end, ended) = watch::channel(None);
         let reaped = Arc::new(Mutex::new(false));
@@ -397,13 +400,26 @@ fn reader(
     stream: impl Read + Send + 'static,
     kind: Stream,
     lines: Arc<watch::Sender<Vec<Line>>>,
+    kept_lines: usize,
 ) -> io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("read a child's output".to_owned()).spawn(move || {
-        for line in BufReader::new(stream).split(b'\n') {
+        let mut stream = BufReader::new(stream);
+        for line in stream.by_ref().split(b'\n') {
             let Ok(bytes) = line else { break };
             let text = String::from_utf8_lossy(&bytes).trim_end_matches('\r').to_owned();
-            lines.send_modify(|all| all.push(Line { stream: kind, text }));
+            lines.send_if_modified(|all| {
+                let kept = all.len() < kept_lines;
+                if kept {
+                    all.push(Line { stream: kind, text });
+                }
+                kept
+            });
+            if lines.borrow().len() >= kept_lines {
+                break;
+            }
         }
+        // A pipe that nobody reads would stop the child.
+        let _ = io::copy(&mut stream, &mut io::sink());
     })
 }
 

@@ -25,6 +25,7 @@ pub struct ServerBuilder {
     program: PathBuf,
     settings: Vec<(OsString, OsString)>,
     directory: Option<PathBuf>,
+    kept_lines: usize,
     obeys_permissions: bool,
 }
 
@@ -47,6 +48,13 @@ impl ServerBuilder {
     #[must_use]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
+        self
+    }
+
+    /// How many lines of its log are kept, for a server that writes more than memory should hold.
+    #[must_use]
+    pub fn kept_lines(mut self, lines: usize) -> Self {
+        self.kept_lines = lines;
         self
     }
 
@@ -101,7 +109,17 @@ impl ServerBuilder {
     /// # Errors
     /// If it goes on for two minutes.
     pub async fn run(&self, arguments: &[&str]) -> Result<Finished, RigError> {
-        process::run(&self.plan(arguments), COMMAND_LIMIT).await
+        self.run_within(arguments, COMMAND_LIMIT).await
+    }
+
+    /// The same, for a command that may take longer, or must not take as long.
+    ///
+    /// # Errors
+    /// If it goes on for longer than `limit`.
+    pub async fn run_within(&self, arguments: &[&str], limit: Duration) -> Result<Finished, RigError> {
+        let mut plan = self.plan(arguments);
+        plan.kept_lines = usize::MAX;
+        process::run(&plan, limit).await
     }
 
     fn plan(&self, arguments: &[&str]) -> Plan {
@@ -109,6 +127,7 @@ impl ServerBuilder {
         plan.arguments = arguments.iter().map(OsString::from).collect();
         plan.environment.clone_from(&self.settings);
         plan.directory.clone_from(&self.directory);
+        plan.kept_lines = self.kept_lines;
         plan.obeys_permissions = self.obeys_permissions;
         plan
     }
@@ -127,7 +146,9 @@ impl ServerProcess {
     /// For a server whose binary is `program`; in the service's own tests that is
     /// `env!("CARGO_BIN_EXE_holdfast")`. It listens on a free port of 127.0.0.1, and inherits no settings.
     pub fn builder(program: impl Into<PathBuf>) -> ServerBuilder {
-        ServerBuilder { program: program.into(), settings: Vec::new(), directory: None, obeys_permissions: false }
+        let program = program.into();
+        let (settings, directory) = (Vec::new(), None);
+        ServerBuilder { program, settings, directory, kept_lines: usize::MAX, obeys_permissions: false }
             .setting("LISTEN_ADDR", "127.0.0.1:0")
             .setting("RUST_BACKTRACE", "1")
     }

@@ -47,6 +47,9 @@ pub enum Reader {
 
 const DAY_SECONDS: u32 = 86_400;
 
+/// More than a server can answer.
+const MAX_REQUESTS_PER_SECOND: u32 = 1_000_000;
+
 /// All settings but the secrets, in the order of the help.
 pub const SETTINGS: &[Setting] = &[
     Setting {
@@ -119,7 +122,54 @@ pub const SETTINGS: &[Setting] = &[
         name: "REQUEST_TIMEOUT_SECONDS",
         kind: Kind::Number(1..=300),
         default: Some("5"),
-        meaning: "How long a request may take before it is answered with 503.",
+        meaning: "How long a request may take before it is answered with 503; a body, and the lines before it, must \
+                  come within this time, too.",
+        reader: Reader::Server,
+    },
+    Setting {
+        name: "IDLE_TIMEOUT_SECONDS",
+        kind: Kind::Number(1..=3_600),
+        default: Some("75"),
+        meaning: "How long a connection may be silent between two requests; before the first, 30 seconds at most. \
+                  Longer than the load balancer's own, so that it closes first.",
+        reader: Reader::Server,
+    },
+    Setting {
+        name: "MAX_CONNECTIONS",
+        kind: Kind::Number(1..=1_000_000),
+        default: Some("10000"),
+        meaning: "The most open connections of clients; one more is answered with 503 and closed.",
+        reader: Reader::Server,
+    },
+    Setting {
+        name: "ADDRESS_REQUESTS_PER_SECOND",
+        kind: Kind::Number(0..=MAX_REQUESTS_PER_SECOND),
+        default: Some("0"),
+        meaning: "The most requests a second of one client address (IPv6: /64 network); as many may come at once, the \
+                  rest is answered with 429. Webhooks, health checks and metrics are not counted. 0: any number.",
+        reader: Reader::Server,
+    },
+    Setting {
+        name: "TOKEN_REQUESTS_PER_SECOND",
+        kind: Kind::Number(0..=MAX_REQUESTS_PER_SECOND),
+        default: Some("0"),
+        meaning: "The same for each of API_TOKENS. 0: any number.",
+        reader: Reader::Server,
+    },
+    Setting {
+        name: "TRUSTED_PROXIES",
+        kind: Kind::Text("NETWORKS"),
+        default: None,
+        meaning: "The addresses and networks (10.0.0.0/8) of the proxies before this server, separated by spaces: their \
+                  X-Forwarded-For says whose address is counted. Unset: nobody's does.",
+        reader: Reader::Server,
+    },
+    Setting {
+        name: "METRICS_ACCESS",
+        kind: Kind::Text("WHO"),
+        default: Some("anyone"),
+        meaning: "Who may see /metrics, here or at OPS_ADDR: anyone, api (a token of API_TOKENS) or admin (ADMIN_TOKEN). \
+                  Health checks are open.",
         reader: Reader::Server,
     },
     Setting {

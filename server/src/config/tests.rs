@@ -30,6 +30,8 @@ fn nothing_has_to_be_set() {
         [config.request_timeout, config.product_cache, config.reconcile_interval, config.drain_delay, config.drain];
     assert_eq!(seconds.map(|duration| duration.as_secs()), [5, 300, 30, 0, 20]);
     assert!(config.batch_max >= 1);
+    assert_eq!((config.idle_timeout.as_secs(), config.max_connections), (75, 10_000));
+    assert_eq!((config.quotas, config.metrics_access), (QuotaSettings::default(), MetricsAccess::Anyone));
     assert!(config.webhook_secrets.is_none() && config.admin_tokens.is_none() && config.api_tokens.is_none());
     let log = with(&[], |sources| read_log_settings(sources, "info")).expect("defaults are right");
     assert_eq!(log, LogSettings { format: None, filter: "info".to_owned() });
@@ -55,6 +57,18 @@ fn what_is_set_is_read() {
     assert_eq!(config.ops_addr.map(|address| address.port()), Some(9090));
     assert_eq!((config.batch_max, config.terms.hold_ttl_seconds), (1, 120));
     assert!(config.webhook_secrets.is_some() && config.admin_tokens.is_some() && config.api_tokens.is_some());
+    let edge = read(&[
+        ("ADDRESS_REQUESTS_PER_SECOND", "50"),
+        ("TOKEN_REQUESTS_PER_SECOND", "2000"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+        ("METRICS_ACCESS", "admin"),
+        ("ADMIN_TOKEN", "key-of-the-shop"),
+    ])
+    .expect("all is right");
+    assert_eq!(edge.quotas.address_requests_per_second, NonZeroU32::new(50));
+    assert_eq!(edge.quotas.token_requests_per_second, NonZeroU32::new(2000));
+    assert_eq!(Ok(edge.quotas.trusted_proxies), TrustedProxies::parse("10.0.0.0/8 ::1"));
+    assert_eq!(edge.metrics_access, MetricsAccess::Operators);
     let shown = format!("{config:?}");
     for secret in ["swordfish", "key-of-the-shop", "the,second", WEBHOOK_SECRET] {
         assert!(!shown.contains(secret), "{shown}");
@@ -73,6 +87,16 @@ fn a_wrong_value_is_named_with_what_would_be_right() {
         ("PRODUCT_CACHE_SECONDS", "never", "is \"never\", but must be a whole number from 0 to 86400"),
         ("RECONCILE_SECONDS", "0", "is \"0\", but must be a whole number from 1 to 86400"),
         ("DRAIN_SECONDS", "99999999999", "is \"99999999999\", but must be a whole number from 0 to 3600"),
+        ("IDLE_TIMEOUT_SECONDS", "0", "is \"0\", but must be a whole number from 1 to 3600"),
+        ("MAX_CONNECTIONS", "0", "is \"0\", but must be a whole number from 1 to 1000000"),
+        (
+            "TRUSTED_PROXIES",
+            "10.0.0.1 proxy.example",
+            "cannot be used: \"proxy.example\" is neither an IP address nor a network such as 10.0.0.0/8",
+        ),
+        ("METRICS_ACCESS", "me", "is \"me\", but must be anyone, api or admin"),
+        ("METRICS_ACCESS", "api", "is api, but API_TOKENS is not set: set it, or choose anyone"),
+        ("METRICS_ACCESS", "admin", "is admin, but ADMIN_TOKEN is not set: set it, or choose anyone"),
         ("MIGRATE_ON_START", "maybe", "is \"maybe\", but must be true or false"),
         (
             "LISTEN_ADDR",

@@ -18,7 +18,8 @@ use tracing::{Instrument, Span};
 use super::attempt::{Poison, Trouble, Worker};
 use super::batch::Batch;
 use super::calls::{answer_of, back_off};
-use super::queue::{Taken, Turn};
+use super::locked::Turn;
+use super::queue::Taken;
 use super::ticket::Ticket;
 use super::waiting::Class;
 use super::{Rejection, Shared};
@@ -302,6 +303,11 @@ impl Worker {
         }
         if let Some(ticket) = batch.tickets.pop() {
             let tell = || {
+                if ticket.class == Class::Internal && self.shared.suspects.is_known_broken(ticket.product_id) {
+                    // Nobody asked, and what is wrong was told.
+                    tracing::debug!(product_id = ticket.product_id.0, cause = poison.cause, "due work still fails");
+                    return;
+                }
                 tracing::error!(
                     product_id = ticket.product_id.0,
                     command = ?ticket.command,

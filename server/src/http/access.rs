@@ -7,7 +7,7 @@ use std::fmt;
 
 use http::{HeaderMap, header};
 use sha2::{Digest, Sha256};
-use subtle::{Choice, ConstantTimeEq};
+use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
 use super::errors::Problem;
 
@@ -60,12 +60,23 @@ impl Tokens {
         if digests.is_empty() { Err(TokenError::Missing) } else { Ok(Self(digests)) }
     }
 
-    /// Whether a request has one of them.
-    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    /// How many there are.
+    pub(super) const fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Which of them a request has, by its position.
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<usize, Problem> {
         let token = bearer(headers).ok_or(NO_TOKEN)?;
         let digest: [u8; 32] = Sha256::digest(token).into();
-        let known = self.0.iter().fold(Choice::from(0), |known, one| known | one.ct_eq(&digest));
-        if known.into() { Ok(()) } else { Err(Problem::Unauthorized("This bearer token is not known.")) }
+        let mut known = Choice::from(0);
+        let mut found = 0_u32;
+        for (position, one) in (0..).zip(&self.0) {
+            let is_it = one.ct_eq(&digest);
+            known |= is_it;
+            found.conditional_assign(&position, is_it);
+        }
+        if known.into() { Ok(found as usize) } else { Err(Problem::Unauthorized("This bearer token is not known.")) }
     }
 }
 
@@ -84,6 +95,20 @@ pub(super) enum Access {
     /// A token of a storefront, where any are set.
     Storefront,
     /// The token of operators; the route does not exist where none is set.
+    Operators,
+    /// What a setting says: [`MetricsAccess`].
+    Metrics,
+}
+
+/// Who may see the metrics, on whichever listener they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MetricsAccess {
+    /// Whoever reaches them.
+    #[default]
+    Anyone,
+    /// Whoever has a token of a storefront.
+    Storefront,
+    /// Whoever has the token of operators.
     Operators,
 }
 
@@ -120,6 +145,21 @@ mod tests {
             assert!(!admit("a-secret", authorization), "{authorization}");
         }
         assert!(!admit("x,Zk9/+=~!", "Bearer x"));
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_position() {
+        let tokens = Tokens::parse("token-one token-two token-one").expect("tokens");
+        let position = |token: &str| {
+            let mut headers = HeaderMap::new();
+            let value = HeaderValue::from_str(&format!("Bearer {token}")).expect("a header");
+            headers.insert(header::AUTHORIZATION, value);
+            tokens.admit(&headers)
+        };
+        assert_eq!((position("token-two"), tokens.count()), (Ok(1), 3));
+        // The same twice is the same client each time.
+        assert_eq!(position("token-one"), position("token-one"));
+        assert!(position("token-three").is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
 use sale::{Breach, Refusal};
@@ -15,10 +16,27 @@ use utoipa::ToSchema;
 use super::answer::Answer;
 use super::json::JsonError;
 use super::signature::SignatureError;
-use crate::engine::{Rejection, ResumeError};
+use crate::engine::{Overload, Rejection, ResumeError};
 
 /// After how many seconds a client that was not served should try again.
-const RETRY_AFTER_SECONDS: u16 = 1;
+pub(super) const RETRY_AFTER_SECONDS: u16 = 1;
+
+/// The same, where the queue knows better: in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RetryAfter(u16);
+
+impl RetryAfter {
+    /// Where nobody knows better.
+    pub(super) const SOON: Self = Self(RETRY_AFTER_SECONDS);
+    /// The longest that a client is sent away for: what is true of a queue now says little of later.
+    const LATEST: Self = Self(10);
+
+    /// When what waits now will be served, in whole seconds.
+    fn after(wait: Duration) -> Self {
+        let seconds = u16::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u16::MAX);
+        Self(seconds.clamp(Self::SOON.0, Self::LATEST.0))
+    }
+}
 
 /// What a program can tell errors apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
@@ -40,6 +58,7 @@ pub(super) enum Code {
     PaymentKeyConflict,
     ValidationFailed,
     IdempotencyKeyReused,
+    RateLimited,
     Internal,
     Overloaded,
     DatabaseUnavailable,
@@ -48,7 +67,7 @@ pub(super) enum Code {
 
 impl Code {
     /// All of them, by status.
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::InvalidJson,
         Self::MissingIdempotencyKey,
         Self::BadRequest,
@@ -65,6 +84,7 @@ impl Code {
         Self::PaymentKeyConflict,
         Self::ValidationFailed,
         Self::IdempotencyKeyReused,
+        Self::RateLimited,
         Self::Internal,
         Self::Overloaded,
         Self::DatabaseUnavailable,
@@ -90,6 +110,7 @@ impl Code {
             Self::PaymentKeyConflict => "payment_key_conflict",
             Self::ValidationFailed => "validation_failed",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::DatabaseUnavailable => "database_unavailable",
@@ -113,6 +134,7 @@ impl Code {
             | Self::HoldAlreadyRedeemed
             | Self::PaymentKeyConflict => StatusCode::CONFLICT,
             Self::ValidationFailed | Self::IdempotencyKeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::DatabaseUnavailable | Self::OutcomeUnknown => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -198,10 +220,15 @@ pub(super) enum Problem {
     HoldAlreadyRedeemed { order_id: u64 },
     #[error("This payment key was used for other news.")]
     PaymentKeyConflict,
+    #[error("Too many requests; nothing was changed.")]
+    RateLimited {
+        /// After this time one request is free again.
+        retry_after_seconds: u32,
+    },
     #[error("Internal Server Error")]
     Internal,
     #[error("The server is too busy, or stopping; nothing was changed.")]
-    Overloaded,
+    Overloaded(RetryAfter),
     #[error("The database cannot be reached; nothing was changed.")]
     DatabaseUnavailable,
     #[error("Whether this happened is not known; repeat it with the same Idempotency-Key, or read.")]
@@ -256,8 +283,11 @@ impl Problem {
         match rejection {
             Rejection::Refused(refusal) => Self::refused(*refusal, named),
             Rejection::Inconsistent => Self::ProductSuspended,
-            // All three are true of a client that should come back in a moment.
-            Rejection::Overloaded | Rejection::TimedOut | Rejection::Stopping => Self::Overloaded,
+            Rejection::Overloaded(Overload::QueueSlow { wait }) => Self::Overloaded(RetryAfter::after(*wait)),
+            // All of them are true of a client that should come back in a moment.
+            Rejection::Overloaded(Overload::QueueFull | Overload::ReadsFull)
+            | Rejection::TimedOut
+            | Rejection::Stopping => Self::Overloaded(RetryAfter::SOON),
             Rejection::DatabaseUnavailable => Self::DatabaseUnavailable,
             Rejection::OutcomeUnknown => Self::OutcomeUnknown,
             Rejection::Internal => Self::Internal,
@@ -291,8 +321,9 @@ impl Problem {
             Self::HoldReleased => Code::HoldReleased,
             Self::HoldAlreadyRedeemed { .. } => Code::HoldAlreadyRedeemed,
             Self::PaymentKeyConflict => Code::PaymentKeyConflict,
+            Self::RateLimited { .. } => Code::RateLimited,
             Self::Internal => Code::Internal,
-            Self::Overloaded => Code::Overloaded,
+            Self::Overloaded(_) => Code::Overloaded,
             Self::DatabaseUnavailable => Code::DatabaseUnavailable,
             Self::OutcomeUnknown => Code::OutcomeUnknown,
         }
@@ -340,7 +371,13 @@ impl Problem {
                 Err(_) => answer,
             },
             Self::Unauthorized(_) => answer.with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-            Self::Overloaded | Self::DatabaseUnavailable | Self::OutcomeUnknown => {
+            Self::RateLimited { retry_after_seconds } => {
+                answer.with_header(header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds))
+            }
+            Self::Overloaded(RetryAfter(seconds)) => {
+                answer.with_header(header::RETRY_AFTER, HeaderValue::from(*seconds))
+            }
+            Self::DatabaseUnavailable | Self::OutcomeUnknown => {
                 answer.with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
             }
             _ => answer,
@@ -383,6 +420,15 @@ mod tests {
     fn a_code_is_named_as_it_is_sent() {
         for code in Code::ALL {
             assert_eq!(serde_json::to_value(code).expect("JSON"), code.name());
+        }
+    }
+
+    #[test]
+    fn a_client_is_told_to_come_back_when_the_queue_has_moved_but_within_seconds() {
+        for (wait_ms, expected) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (4_999, 5), (10_001, 10), (u64::MAX, 10)] {
+            let rejection = Rejection::Overloaded(Overload::QueueSlow { wait: Duration::from_millis(wait_ms) });
+            let problem = Problem::rejected(&rejection, Named::InBody);
+            assert_eq!(problem, Problem::Overloaded(RetryAfter(expected)), "{wait_ms} ms");
         }
     }
 

@@ -133,7 +133,7 @@ impl From<&HoldRow> for Hold {
 /// One hold.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct HoldAnswer {
-    data: Hold,
+    pub(super) data: Hold,
 }
 
 pub(super) async fn place(mut call: Call) -> Result<Answer, Problem> {
@@ -156,7 +156,7 @@ pub(super) async fn place(mut call: Call) -> Result<Answer, Problem> {
 }
 
 /// Which product, and how many units up to `limit`; `shown_limit` is what people are told.
-fn new_hold(object: &Object, limit: u32, shown_limit: u32) -> Result<(ProductId, Quantity), FieldErrors> {
+pub(super) fn new_hold(object: &Object, limit: u32, shown_limit: u32) -> Result<(ProductId, Quantity), FieldErrors> {
     let mut errors = FieldErrors::default();
     let product_id = errors.check("product_id", json::id(object.get("product_id")));
     let quantity = json::integer(object.get("qty"), &(1..=i64::from(limit)))

@@ -4,15 +4,21 @@
 //! signatures, tokens, and the one mapping from refusals to answers. What does not: rules (`sale`),
 //! queues and retries (`engine`), SQL (`store`), where metrics are kept and logs go (`telemetry`).
 //!
-//! The life of a request: `server` accepts its connection, `service` names it and finds its row in
+//! The life of a request: `server` accepts its connection, which `connection` serves, `service` names it and finds its row in
 //! the table of `routes`, a handler in the file of its resource reads it with `request` and
 //! `json` and calls the engine, and `errors` or `answer` says what came of it.
 
 mod access;
 mod answer;
+#[doc(hidden)]
+pub mod bodies;
+mod client_address;
+mod connection;
 mod docs;
 mod errors;
 pub(crate) mod format;
+#[cfg(test)]
+mod fuzz;
 mod holds;
 mod json;
 mod openapi;
@@ -20,6 +26,7 @@ mod operators;
 mod ops;
 mod orders;
 mod products;
+mod quotas;
 mod request;
 mod routes;
 mod server;
@@ -29,10 +36,12 @@ mod webhook;
 
 use std::time::Duration;
 
-pub use access::{TokenError, Tokens};
+pub use access::{MetricsAccess, TokenError, Tokens};
+pub use client_address::{ProxyError, TrustedProxies};
 pub use openapi::openapi;
 pub(crate) use operators::{DEFAULT_REASON, MAX_DESCRIPTION_CHARS, MAX_NAME_CHARS, MAX_REASON_CHARS};
 pub(crate) use products::Product;
+pub use quotas::QuotaSettings;
 pub use server::{Handle, Server};
 pub use signature::{SecretError, WebhookSecrets};
 
@@ -45,6 +54,14 @@ use crate::telemetry::{Metrics, Traces};
 pub struct Config {
     /// How long a request may take, from its first line to its answer.
     pub request_timeout: Duration,
+    /// How long a connection may be silent between two requests.
+    pub idle_timeout: Duration,
+    /// The most open connections of clients.
+    pub max_connections: usize,
+    /// How often one client may call.
+    pub quotas: QuotaSettings,
+    /// Who may see the metrics.
+    pub metrics_access: MetricsAccess,
     /// How long connections are still accepted after the shutdown began, so that load balancers notice.
     pub drain_delay: Duration,
     /// How long requests in flight may take after that.

@@ -29,8 +29,8 @@ const INTRODUCTION: &str = "Holdfast sells limited products and cannot oversell.
     `outcome_unknown`: then send the request again with the same `Idempotency-Key`, or read. Fields that nobody knows \
     are ignored. A path that does not exist answers 404, and a method that a path does not have 405 with `Allow`, both \
     in this form. HEAD is answered like GET, without the body. Only what cannot be read as a request at all is answered \
-    otherwise: with 400 (no HTTP), 414 (the path is too long) or 431 (the headers are), an empty body and no \
-    `X-Request-Id`.";
+    otherwise: with 400 (no HTTP), 414 or 431 (more than 100 headers, or more than 16 KiB before the body), an empty body \
+    and no `X-Request-Id`; and a connection that is one too many with 503 in HTTP/1.1, or with none.";
 
 /// What `/readyz` says where it does not say 200.
 const NOT_READY: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
@@ -110,7 +110,7 @@ pub(super) fn statuses(template: &str, operation: &Operation) -> Vec<u16> {
     let is_its = |description: &&Description| description.path == template && operation.method == description.method;
     let problems = DESCRIPTIONS.iter().find(is_its).map(|description| problems(description, operation.access));
     // What is not described are files: there, or not.
-    let problems = problems.unwrap_or_else(|| vec![Problem::NotFound]);
+    let problems = problems.unwrap_or_else(|| vec![Problem::NotFound, Problem::RateLimited { retry_after_seconds: 1 }]);
     let refusals = problems.iter().filter(|problem| !matches!(problem, Problem::MethodNotAllowed { .. }));
     let mut statuses: Vec<u16> = refusals.map(|problem| problem.code().status().as_u16()).collect();
     statuses.push(operation.success);
@@ -129,11 +129,16 @@ fn access_of(description: &Description) -> Access {
     operation.map_or(Access::Anyone, |operation| operation.access)
 }
 
+fn is_metered(path: &str) -> bool {
+    ROUTES.iter().any(|route| route.template == path && route.is_metered)
+}
+
 fn security(description: &Description, access: Access) -> Value {
     match access {
         Access::Operators => json!([{"operator": []}]),
         // Both are asked for only where they are set, so nothing at all will do, too.
         Access::Storefront => json!([{"storefront": []}, {}]),
+        Access::Metrics => json!([{"storefront": []}, {"operator": []}, {}]),
         Access::Anyone if description.tag == "payments" => json!([{"webhookSignature": []}, {}]),
         Access::Anyone => json!([]),
     }
@@ -176,11 +181,14 @@ fn problems(description: &Description, access: Access) -> Vec<Problem> {
     let mut problems = Vec::new();
     match access {
         Access::Anyone => {}
-        Access::Storefront => problems.push(NO_TOKEN),
+        Access::Storefront | Access::Metrics => problems.push(NO_TOKEN),
         Access::Operators => problems.extend([NO_TOKEN, Problem::NotFound]),
     }
     if description.path.contains("{id}") && !problems.contains(&Problem::NotFound) {
         problems.push(Problem::NotFound);
+    }
+    if is_metered(description.path) {
+        problems.push(Problem::RateLimited { retry_after_seconds: 1 });
     }
     problems.push(Problem::MethodNotAllowed { allow: String::new() });
     if description.body.is_some() {
@@ -207,6 +215,7 @@ fn error_response(problems: &[Problem]) -> Value {
         extra.extend(match problem {
             Problem::MethodNotAllowed { .. } => Some("Allow"),
             Problem::Unauthorized(_) => Some("WwwAuthenticate"),
+            Problem::RateLimited { .. } => Some("RetryAfter"),
             problem if problem.code().status() == StatusCode::SERVICE_UNAVAILABLE => Some("RetryAfter"),
             _ => None,
         });

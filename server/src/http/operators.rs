@@ -100,7 +100,7 @@ pub(super) async fn resume(mut call: Call) -> Result<Answer, Problem> {
     Ok(ProductAnswer::answer(StatusCode::OK, reading))
 }
 
-fn new_product(object: &Object) -> Result<NewProductRow, FieldErrors> {
+pub(super) fn new_product(object: &Object) -> Result<NewProductRow, FieldErrors> {
     let mut errors = FieldErrors::default();
     let name = errors.check("name", json::text(object.get("name"), &(1..=MAX_NAME_CHARS)));
     let description = match object.given("description") {
@@ -125,7 +125,7 @@ fn price(value: Option<&Json>) -> Result<Money, String> {
     price.ok_or_else(|| format::PRICE_FORM.to_owned())
 }
 
-fn stock_change(object: &Object) -> Result<i64, FieldErrors> {
+pub(super) fn stock_change(object: &Object) -> Result<i64, FieldErrors> {
     let most = MAX_STOCK.cast_signed();
     match json::integer(object.get("qty"), &(-most..=most)) {
         Ok(0) => Err(FieldErrors::of("qty", "must not be 0")),
@@ -134,7 +134,7 @@ fn stock_change(object: &Object) -> Result<i64, FieldErrors> {
     }
 }
 
-fn reason(object: &Object) -> Result<String, FieldErrors> {
+pub(super) fn reason(object: &Object) -> Result<String, FieldErrors> {
     match object.given("reason") {
         None => Ok(DEFAULT_REASON.to_owned()),
         given => json::text(given, &(1..=MAX_REASON_CHARS)).map_err(|problem| FieldErrors::of("reason", problem)),

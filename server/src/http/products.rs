@@ -152,7 +152,7 @@ pub(super) async fn limits(call: Call) -> Result<Answer, Problem> {
 }
 
 /// Where a page begins and how long it is.
-fn page(query: &str) -> Result<(ProductId, u32), FieldErrors> {
+pub(super) fn page(query: &str) -> Result<(ProductId, u32), FieldErrors> {
     let mut errors = FieldErrors::default();
     let (mut limit, mut after) = (None, None);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {

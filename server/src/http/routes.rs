@@ -35,6 +35,8 @@ pub(super) struct Route {
     pub(super) operations: &'static [Operation],
     /// Whether its requests are traced whatever the sampler says.
     pub(super) always_traced: bool,
+    /// Whether its requests are counted against the quotas of clients.
+    pub(super) is_metered: bool,
     /// Whether it moves to the ops listener, where there is one.
     moves_to_ops: bool,
 }
@@ -60,16 +62,17 @@ macro_rules! operation {
 }
 
 const fn api(template: &'static str, operations: &'static [Operation]) -> Route {
-    Route { template, operations, always_traced: false, moves_to_ops: false }
+    Route { template, operations, always_traced: false, is_metered: true, moves_to_ops: false }
 }
 
-/// Of money: what became of each request must be found again.
+/// Of money: what became of each request must be found again, and none is refused for what shoppers do.
 const fn money(template: &'static str, operations: &'static [Operation]) -> Route {
-    Route { template, operations, always_traced: true, moves_to_ops: false }
+    Route { template, operations, always_traced: true, is_metered: false, moves_to_ops: false }
 }
 
+/// What tells whether clients are served must not depend on how often they call.
 const fn ops(template: &'static str, operations: &'static [Operation]) -> Route {
-    Route { template, operations, always_traced: false, moves_to_ops: true }
+    Route { template, operations, always_traced: false, is_metered: false, moves_to_ops: true }
 }
 
 /// Every route there is.
@@ -94,7 +97,7 @@ pub(super) const ROUTES: &[Route] = &[
     api("/openapi.json", &[operation!(GET, Anyone, 200, openapi::show)]),
     api("/docs", &[operation!(GET, Anyone, 200, docs::page)]),
     api("/docs/{*rest}", &[operation!(GET, Anyone, 200, docs::file)]),
-    ops("/metrics", &[operation!(GET, Anyone, 200, ops::metrics)]),
+    ops("/metrics", &[operation!(GET, Metrics, 200, ops::metrics)]),
     ops("/healthz", &[operation!(GET, Anyone, 200, ops::healthz)]),
     ops("/readyz", &[operation!(GET, Anyone, 200, ops::readyz)]),
 ];

@@ -1,45 +1,43 @@
-//! Listeners and connections: accepts, keeps alive, drains.
+//! Listeners: accepts connections, as many as there is room for, and drains them.
 //!
 //! HTTP/1.1, and HTTP/2 without TLS for clients that begin with it. What does not belong here: what a
-//! request means (`service.rs`). No error of a connection, and none of accepting one, ends the server.
+//! connection may cost (`connection.rs`) and what a request means (`service.rs`). No error of a connection, and none of accepting one, ends the server.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use prometheus::IntGauge;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::Config;
-use super::access::Access;
+use super::access::{Access, MetricsAccess, Tokens};
 use super::docs::Docs;
+use super::quotas::Quotas;
 use super::routes::{Listener, Routes, UNMATCHED};
-use super::{openapi, service};
+use super::{connection, openapi, service};
 use crate::engine::Engine;
-use crate::telemetry::labels::HttpMethod;
+use crate::telemetry::labels::{ConnectionCut, HttpMethod};
 use crate::telemetry::{HttpMetrics, RequestMetrics};
 
 /// Connections that may wait to be accepted; a sale begins with all of them at once.
 const BACKLOG: u32 = 4096;
 
-/// How long a connection may be silent between requests, and how long the head of one may take. Longer
-/// than the 60 seconds after which load balancers drop theirs, so that they do so first.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// Connections of the ops listener: some scrapers and load balancers, and what they forgot to close. They are not
+/// counted with those of clients, so that a server that has all it can take can still be asked how it is.
+const MAX_OPS_CONNECTIONS: usize = 256;
 
-/// How long the first request of a connection may take to arrive.
-const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Connections over the limit that are told so at the same time, and for how long each is waited for. Beyond these
+/// they are closed without a word.
+const MAX_REFUSALS: usize = 256;
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// How long to wait before accepting again when the machine is out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// What all requests share.
 pub(super) struct Shared {
@@ -48,6 +46,8 @@ pub(super) struct Shared {
     pub(super) docs: Docs,
     /// Where requests are counted, by the position of their route.
     pub(super) requests: RequestMetrics,
+    /// How often clients may call, if it matters.
+    pub(super) quotas: Option<Quotas>,
     engine: OnceLock<Engine>,
     draining: AtomicBool,
 }
@@ -99,8 +99,10 @@ impl Server {
         let (api_addr, ops_addr) = (api.local_addr()?, ops.as_ref().map(TcpListener::local_addr).transpose()?);
         let routes = Routes::new(ops.is_some(), config.admin_tokens.is_some()).map_err(io::Error::other)?;
         let requests = count_from_zero(&config, &routes);
+        let tokens = config.api_tokens.as_ref().map_or(0, Tokens::count);
+        let quotas = Quotas::new(&config.quotas, tokens, &config.metrics.http);
         let (engine, draining) = (OnceLock::new(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { config, routes, docs: Docs::new(), requests, engine, draining });
+        let shared = Arc::new(Shared { config, routes, docs: Docs::new(), requests, quotas, engine, draining });
         Ok(Self { api, ops, api_addr, ops_addr, shared })
     }
 
@@ -125,13 +127,14 @@ impl Server {
     /// delay still; then requests in flight have the drain time to finish.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let Self { api, ops, shared, .. } = self;
-        let graceful = GracefulShutdown::new();
+        // Whoever serves a connection holds a receiver, so that all are over when none is left.
+        let (stop, _) = watch::channel(());
         // Health checks are answered to the very end.
         let ops_task = ops.map(|ops| {
             let shared = Arc::clone(&shared);
             tokio::spawn(async move {
-                let unwatched = GracefulShutdown::new();
-                accept(&ops, Listener::Ops, &shared, &unwatched).await;
+                let (never, _) = watch::channel(());
+                accept(&ops, Listener::Ops, MAX_OPS_CONNECTIONS, &shared, &never).await;
             })
         });
         let stopping = async {
@@ -146,11 +149,12 @@ impl Server {
         };
         tokio::select! {
             () = stopping => {}
-            () = accept(&api, Listener::Api, &shared, &graceful) => {}
+            () = accept(&api, Listener::Api, shared.config.max_connections, &shared, &stop) => {}
         }
         drop(api);
-        let in_flight = graceful.count();
-        if tokio::time::timeout(shared.config.drain, graceful.shutdown()).await.is_err() {
+        let in_flight = stop.receiver_count();
+        stop.send_replace(());
+        if tokio::time::timeout(shared.config.drain, stop.closed()).await.is_err() {
             tracing::warn!(connections = in_flight, "the drain time is over and some requests are not");
         }
         if let Some(ops_task) = ops_task {
@@ -167,9 +171,17 @@ fn count_from_zero(config: &Config, routes: &Routes) -> RequestMetrics {
     for (index, route, operation) in routes.all() {
         let method = service::method_label(&operation.method);
         for status in openapi::statuses(route.template, operation) {
-            // Where nobody needs a token, nobody lacks one.
-            let needs_token = operation.access != Access::Storefront || config.api_tokens.is_some();
-            if status != 401 || needs_token {
+            // Where nobody needs a token, nobody lacks one, and where nobody counts, nobody calls too often.
+            let can_be = match status {
+                401 => match operation.access {
+                    Access::Storefront => config.api_tokens.is_some(),
+                    Access::Metrics => config.metrics_access != MetricsAccess::Anyone,
+                    Access::Operators | Access::Anyone => true,
+                },
+                429 => config.quotas.are_set(),
+                _ => true,
+            };
+            if can_be {
                 requests.preset(index, method, status);
             }
         }
@@ -187,14 +199,32 @@ fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts connections for ever.
-async fn accept(listener: &TcpListener, kind: Listener, shared: &Arc<Shared>, graceful: &GracefulShutdown) {
+/// Accepts connections for ever, `most` at a time.
+async fn accept(listener: &TcpListener, kind: Listener, most: usize, shared: &Arc<Shared>, stop: &watch::Sender<()>) {
+    let room = Arc::new(Semaphore::new(most));
+    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut failing = false;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 failing = false;
-                tokio::spawn(serve_connection(stream, kind, Arc::clone(shared), graceful.watcher()));
+                if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
+                    let (shared, stop) = (Arc::clone(shared), stop.subscribe());
+                    let open = Open::new(&shared.config.metrics.http, permit);
+                    tokio::spawn(async move {
+                        connection::serve(stream, peer, kind, shared, stop).await;
+                        drop(open);
+                    });
+                    continue;
+                }
+                shared.config.metrics.http.cut.of(ConnectionCut::OverLimit).inc();
+                if let Ok(permit) = Arc::clone(&refusals).try_acquire_owned() {
+                    tokio::spawn(async move {
+                        // Whoever does not listen for so long is left.
+                        let _ = tokio::time::timeout(REFUSAL_TIME, refuse(stream)).await;
+                        drop(permit);
+                    });
+                }
             }
             // The connection broke before it was accepted: that is its end, not ours.
             Err(error) if is_of_one_connection(&error) => {}
@@ -209,6 +239,26 @@ async fn accept(listener: &TcpListener, kind: Listener, shared: &Arc<Shared>, gr
     }
 }
 
+/// Tells a client that there is no room for its connection, in the one answer that needs no parser. An HTTP/2
+/// client cannot read it; it sees the connection end.
+async fn refuse(mut stream: TcpStream) -> io::Result<()> {
+    let mut request = [0; 2048];
+    // An answer to nothing would be a breach of the protocol.
+    stream.readable().await?;
+    stream.write_all(&service::no_room()).await?;
+    stream.shutdown().await?;
+    // What is not read here would make the kernel take the answer back.
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut request) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -216,52 +266,22 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve_connection(stream: TcpStream, kind: Listener, shared: Arc<Shared>, watcher: Watcher) {
-    // An answer is one small packet: waiting to fill it up would only delay it.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection is over before it began");
-        return;
-    }
-    let _open = Open::new(&shared.config.metrics.http);
-    let spoken = Arc::new(AtomicBool::new(false));
-    let service = {
-        let spoken = Arc::clone(&spoken);
-        service_fn(move |request| {
-            spoken.store(true, Ordering::Relaxed);
-            let shared = Arc::clone(&shared);
-            async move { Ok::<_, Infallible>(service::answer(shared, kind, request).await) }
-        })
-    };
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HTTP2_PING_INTERVAL);
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    let mut connection = std::pin::pin!(watcher.watch(connection));
-    // Before the first request it is not even known which version of HTTP this is, and nothing else
-    // looks at the clock.
-    let ended = match tokio::time::timeout(FIRST_REQUEST_TIMEOUT, connection.as_mut()).await {
-        Ok(ended) => ended,
-        Err(_) if !spoken.load(Ordering::Relaxed) => return,
-        Err(_) => connection.await,
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended with an error");
-    }
+/// Counts a connection as open, and takes up its room, as long as it lives.
+struct Open {
+    gauge: IntGauge,
+    _permit: OwnedSemaphorePermit,
 }
 
-/// Counts a connection as open as long as it lives.
-struct Open(IntGauge);
-
 impl Open {
-    fn new(metrics: &HttpMetrics) -> Self {
+    fn new(metrics: &HttpMetrics, permit: OwnedSemaphorePermit) -> Self {
         metrics.connections.inc();
-        Self(metrics.connections.clone())
+        Self { gauge: metrics.connections.clone(), _permit: permit }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.dec();
+        self.gauge.dec();
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! What does not belong here: what any one route does.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -13,9 +14,10 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::access::Access;
+use super::Config;
+use super::access::{Access, MetricsAccess};
 use super::answer::Answer;
-use super::errors::Problem;
+use super::errors::{Problem, RETRY_AFTER_SECONDS, RetryAfter};
 use super::request::{Body, Call, X_REQUEST_ID, request_id};
 use super::routes::{Listener, Operation, UNMATCHED};
 use super::server::Shared;
@@ -29,6 +31,7 @@ pub(super) const CALLER_GONE: u16 = 499;
 pub(super) async fn answer(
     shared: Arc<Shared>,
     listener: Listener,
+    peer: IpAddr,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let begun = Instant::now();
@@ -46,6 +49,11 @@ pub(super) async fn answer(
     let name = RequestName::new(method, template, request_id.clone(), decision.trace_id(), recorded);
     let deadline = begun + shared.config.request_timeout;
     let handling = async {
+        if let Some(quotas) = &shared.quotas
+            && found.as_ref().is_none_or(|found| found.route.is_metered)
+        {
+            quotas.admit_address(peer, &head.headers)?;
+        }
         let found = found.ok_or(Problem::NotFound)?;
         let operation = shared.routes.operation(found.route, &head.method)?;
         admit(&shared, operation, &head.headers)?;
@@ -71,16 +79,38 @@ pub(super) async fn answer(
 }
 
 fn admit(shared: &Shared, operation: &Operation, headers: &http::HeaderMap) -> Result<(), Problem> {
+    let Config { api_tokens, admin_tokens, metrics_access, .. } = &shared.config;
     let tokens = match operation.access {
         Access::Anyone => return Ok(()),
-        Access::Storefront => &shared.config.api_tokens,
-        Access::Operators => &shared.config.admin_tokens,
+        Access::Storefront => api_tokens,
+        Access::Operators if admin_tokens.is_none() => return Err(Problem::NotFound),
+        Access::Operators => admin_tokens,
+        Access::Metrics => match metrics_access {
+            MetricsAccess::Anyone => return Ok(()),
+            MetricsAccess::Storefront => api_tokens,
+            MetricsAccess::Operators => admin_tokens,
+        },
     };
-    match (tokens, operation.access) {
-        (Some(tokens), _) => tokens.admit(headers),
-        (None, Access::Anyone | Access::Storefront) => Ok(()),
-        (None, Access::Operators) => Err(Problem::NotFound),
+    let Some(tokens) = tokens else { return Ok(()) };
+    let token = tokens.admit(headers)?;
+    match &shared.quotas {
+        Some(quotas) if operation.access == Access::Storefront => quotas.admit_token(token),
+        _ => Ok(()),
     }
+}
+
+/// What a client is told whose connection is one too many, as bytes of HTTP/1.1.
+pub(super) fn no_room() -> Vec<u8> {
+    let problem = Problem::Overloaded(RetryAfter::SOON);
+    let body = serde_json::to_string(&problem.body()).unwrap_or_default();
+    format!(
+        "HTTP/1.1 {} Service Unavailable\r\nconnection: close\r\nretry-after: {RETRY_AFTER_SECONDS}\r\n\
+         {X_REQUEST_ID}: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        problem.code().status().as_u16(),
+        request_id(&http::HeaderMap::new()).to_str().unwrap_or_default(),
+        body.len(),
+    )
+    .into_bytes()
 }
 
 fn refuse(problem: &Problem) -> Answer {
@@ -90,7 +120,7 @@ fn refuse(problem: &Problem) -> Answer {
         // Somebody may have to find out what became of this very request.
         Problem::OutcomeUnknown => tracing::warn!(code, "whether a request was done is not known"),
         // One line for each of them would be more work than serving them.
-        Problem::Overloaded | Problem::DatabaseUnavailable => tracing::debug!(code, "a request was not served"),
+        Problem::Overloaded(_) | Problem::DatabaseUnavailable => tracing::debug!(code, "a request was not served"),
         problem => tracing::debug!(code, reason = problem.detail(), "a request was refused"),
     }
     problem.answer()
@@ -156,7 +186,7 @@ mod tests {
             assert_eq!(line.lines().count(), 1, "{line}");
             assert!(line.contains(level) && line.contains("the-one-to-find") && line.contains(code), "{line}");
         }
-        assert_eq!(logged_at_info(&Problem::Overloaded), "");
+        assert_eq!(logged_at_info(&Problem::Overloaded(RetryAfter::SOON)), "");
         assert_eq!(logged_at_info(&Problem::HoldExpired), "");
     }
 }

@@ -99,6 +99,7 @@ async fn to_server_pump(
         }
         packets.push(bytes);
         while let Some(packet) = packets.next() {
+            super::slow::wait(shared, &packet).await;
             let Some(fault) = take_fault(shared, &packet) else {
                 forward(&packet, Direction::ToServer, to, shared).await?;
                 continue;

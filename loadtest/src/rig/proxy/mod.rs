@@ -8,6 +8,7 @@
 //! but no statement can be seen in them.
 
 mod connection;
+mod slow;
 mod wire;
 
 use std::net::SocketAddr;
@@ -94,6 +95,7 @@ struct Faults {
     left_to_server: Option<usize>,
     left_to_client: Option<usize>,
     query: Option<QueryFault>,
+    slow: Option<slow::Slow>,
     last_strike: Option<Strike>,
 }
 
@@ -222,7 +224,7 @@ impl Proxy {
         self.on_query("commit", point, effect);
     }
 
-    /// Forgets the faults that have not struck, and the delay, and accepts and passes on as at first.
+    /// Forgets the faults that have not struck, and the delays, and accepts and passes on as at first.
     pub fn heal(&self) {
         *self.shared.faults() = Faults::default();
         self.thaw();

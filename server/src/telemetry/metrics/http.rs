@@ -7,11 +7,11 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntGauge};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge};
 
 use super::SECONDS;
 use crate::telemetry::families::{Family, Registrar};
-use crate::telemetry::labels::{HttpMethod, Label};
+use crate::telemetry::labels::{ConnectionCut, HttpMethod, Label, QuotaKind};
 
 /// The statuses that the server gives, and 499 for a caller who hung up first.
 const STATUSES: [u16; 16] = [200, 201, 204, 400, 401, 404, 405, 409, 413, 415, 422, 429, 499, 500, 503, OTHER_STATUS];
@@ -27,6 +27,10 @@ pub struct HttpMetrics {
     pub active_requests: Family<HttpMethod, IntGauge>,
     /// Open connections.
     pub connections: IntGauge,
+    /// Connections that were ended.
+    pub cut: Family<ConnectionCut, IntCounter>,
+    /// Requests that were refused since a quota was used up.
+    pub rate_limited: Family<QuotaKind, IntCounter>,
 }
 
 impl HttpMetrics {
@@ -46,12 +50,22 @@ impl HttpMetrics {
                 "http_request_method",
             ),
             connections: registrar.gauge("holdfast_http_connections", "Open connections of clients."),
+            cut: registrar.counters(
+                "holdfast_http_connections_cut_total",
+                "Connections that were ended while clients had them open, since there were too many, or no request came in time.",
+                "reason",
+            ),
+            rate_limited: registrar.counters(
+                "holdfast_rate_limited_requests_total",
+                "Requests that were refused with 429, by whose quota was used up.",
+                "quota",
+            ),
         }
     }
 
     /// A table of these routes, by their templates. `templates` are never made of what callers send.
     pub fn requests(&self, templates: Vec<&'static str>) -> RequestMetrics {
-        let cells = templates.len() * HttpMethod::ALL.len() * STATUSES.len();
+        let cells = templates.len() * HttpMethod::COUNT * STATUSES.len();
         let cells = std::iter::repeat_with(OnceLock::new).take(cells).collect();
         RequestMetrics { durations: self.durations.clone(), templates: templates.into(), cells }
     }
@@ -81,7 +95,7 @@ impl RequestMetrics {
 
     fn series(&self, route: usize, method: HttpMethod, status: u16) -> Option<&Histogram> {
         let status = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
-        let cell = (route * HttpMethod::ALL.len() + method.index()) * STATUSES.len() + status;
+        let cell = (route * HttpMethod::COUNT + method.index()) * STATUSES.len() + status;
         let template = self.templates.get(route)?;
         Some(self.cells.get(cell)?.get_or_init(|| {
             let status = STATUSES[status].to_string();
