@@ -78,8 +78,8 @@ impl From<IpAddr> for ClientNetwork {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.octets()),
             IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
+                let [half @ .., _, _, _, _, _, _, _, _] = address.octets();
+                Self::V6(half)
             }
         }
     }
