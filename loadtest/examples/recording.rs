@@ -174,25 +174,9 @@ async fn serve() -> Result<(), Failure> {
 }
 
 fn header(url: &str) -> Header {
-    Header {
-        format: Header::FORMAT,
-        harness: env!("CARGO_PKG_VERSION").to_owned(),
-        run: "run".to_owned(),
-        seed: 0,
-        began_at: 0,
-        command: String::new(),
-        target: TargetKind::Host,
-        url: url.to_owned(),
-        database: None,
-        scope: Scope::Shared,
-        limits: Limits { hold_ttl_seconds: 120, payment_window_seconds: 900, max_qty_per_hold: 1_000 },
-        users: USERS,
-        duration_milliseconds: 0,
-        max_wait_milliseconds: 0,
-        scenarios: Vec::new(),
-        products: Vec::new(),
-        audited: false,
-    }
+    let limits = Limits { hold_ttl_seconds: 120, payment_window_seconds: 900, max_qty_per_hold: 1_000 };
+    let (target, scope) = (TargetKind::Host, Scope::Shared);
+    Header { target, scope, url: url.to_owned(), users: USERS, ..Header::bare(limits) }
 }
 
 fn median(mut rates: Vec<f64>) -> f64 {

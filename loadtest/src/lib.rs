@@ -5,9 +5,10 @@
 //!
 //! `cli` reads what is asked for, `run` does it: it aims at a `target`, lets `scenario`s buy there by
 //! `api`, and gives the `history` of that to `check`, which judges, and to `measure`, which counts.
-//! `report` shows both. `rig` starts and breaks servers, for the harness and for the tests.
+//! `report` shows both. `bench` measures how fast all that is. `rig` starts and breaks servers, for the harness and for the tests.
 
 pub mod api;
+pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod history;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use holdfast_loadtest::rig::database::{Kind, Session, TestDatabase};
-use holdfast_loadtest::rig::proxy::{Direction, Effect, Point, Proxy};
+use holdfast_loadtest::rig::proxy::{Direction, Effect, Point, Proxy, Strike};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -139,6 +139,37 @@ async fn a_cut_before_commit_leaves_nothing() {
     session.execute("COMMIT").await.unwrap_err();
     proxy.wait_until_struck(1).await;
     assert_eq!(database.integer("SELECT COUNT(*) FROM t").await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_cut_within_a_statement_leaves_nothing_until_all_of_it_has_passed() {
+    for bytes_passed in [0, 1, 5, INSERT.len()] {
+        let (database, proxy, mut session) = through_proxy().await;
+        proxy.on_query("insert", Point::WithinQuery { bytes_passed }, Effect::Cut);
+        session.execute(INSERT).await.unwrap_err();
+        // The packet begins with its length, its number and a command, so the last bytes are missing still.
+        let bytes = INSERT.len() + 5;
+        assert_eq!(proxy.last_strike(), Some(Strike { bytes_passed, bytes }));
+        assert_eq!(database.integer("SELECT COUNT(*) FROM t").await.unwrap(), 0, "{bytes_passed}");
+    }
+    let (database, proxy, mut session) = through_proxy().await;
+    proxy.on_query("insert", Point::WithinQuery { bytes_passed: usize::MAX }, Effect::Cut);
+    session.execute(INSERT).await.unwrap_err();
+    let strike = proxy.last_strike().unwrap();
+    assert_eq!(strike.bytes_passed, strike.bytes);
+    while database.integer("SELECT COUNT(*) FROM t").await.unwrap() == 0 {}
+}
+
+#[tokio::test]
+async fn a_fault_after_some_statements_strikes_the_next() {
+    let (_database, proxy, mut session) = through_proxy().await;
+    proxy.after_statements(2, Point::BeforeQuery, Effect::Cut);
+    for left in [2, 1] {
+        assert_eq!(proxy.statements_left(), Some(left));
+        session.execute("SELECT 1").await.unwrap();
+    }
+    session.execute("SELECT 1").await.unwrap_err();
+    assert_eq!((proxy.struck(), proxy.statements_left()), (1, None));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use holdfast_loadtest::rig::RigError;
 use holdfast_loadtest::rig::database::{Kind, MariaDb, Session, TestDatabase};
+use holdfast_loadtest::rig::disk::SmallDisk;
 use holdfast_loadtest::rig::process::{Plan, Process, Stream, run};
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -107,6 +108,38 @@ async fn mariadb_takes_arguments_and_says_what_is_wrong_with_them() {
     assert_eq!(session.rows("SELECT @@read_only").await.unwrap(), [[Some("1".to_owned())]]);
     let error = MariaDb::builder().argument("--no-such-thing").start().await.unwrap_err();
     assert!(matches!(&error, RigError::Ended { log, .. } if log.contains("no-such-thing")), "{error}");
+}
+
+#[test]
+fn a_small_disk_is_full_until_it_is_freed() {
+    let disk = match SmallDisk::mount(1) {
+        Ok(disk) => disk,
+        Err(error @ RigError::NotPermitted { .. }) => return eprintln!("not tested here: {error}"),
+        Err(error) => panic!("{error}"),
+    };
+    let (path, file) = (disk.path(), disk.path().join("file"));
+    std::fs::write(&file, "before").unwrap();
+    disk.fill().unwrap();
+    let error = std::fs::write(path.join("other"), [1; 4096]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    assert_eq!(std::fs::read(&file).unwrap(), b"before");
+    disk.free().unwrap();
+    std::fs::write(path.join("other"), [1; 4096]).unwrap();
+    drop(disk);
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn permissions_count_for_those_who_obey_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+    let mut plan = shell("cat \"$FILE\" && echo text >\"$FILE\"");
+    plan.environment = vec![("FILE".into(), file.into())];
+    plan.obeys_permissions = true;
+    let finished = run(&plan, LIMIT).await.unwrap();
+    assert!(finished.code() != Some(0) && finished.err.contains("Permission denied"), "{finished:?}");
 }
 
 #[tokio::test]

@@ -9,13 +9,15 @@ use goose::config::GooseConfiguration;
 use goose::goose::GooseUser;
 use holdfast_loadtest::api::{Call, Lose, Requests, Secrets, Shop, shopper_client};
 use holdfast_loadtest::history::{
-    self, Header, Key, Limits, Operation, Outcome, Record, Recorder, ScenarioName, Scope, TargetKind, Why, Writing,
+    self, Header, Key, Limits, Operation, Outcome, Record, Recorder, ScenarioName, Why, Writing,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 const HOLD: Operation = Operation::PlaceHold { product: 1, quantity: 2, key: Key(7) };
 const PLACED: &str = r#"{"hold_id":5,"expires_at":"2025-12-02T01:00:00Z"}"#;
+
+const LIMITS: Limits = Limits { hold_ttl_seconds: 2, payment_window_seconds: 5, max_qty_per_hold: 1000 };
 
 /// How long clients of servers that answer wait: longer than any test takes.
 const PATIENT: Duration = Duration::from_mins(1);
@@ -33,7 +35,8 @@ impl Place {
     fn new(url: String, timeout: Duration) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let began = Instant::now();
-        let (recorder, writing) = Recorder::begin(&path(folder.path()), &header(), began).expect("a history");
+        let (recorder, writing) =
+            Recorder::begin(&path(folder.path()), &Header::bare(LIMITS), began).expect("a history");
         let requests = Requests::new(&url, "run", &Arc::new(Secrets::default())).expect("a server");
         let shop =
             Shop::new(recorder.clone(), ScenarioName::Retries, Arc::new(requests), timeout).expect("no TLS is needed");
@@ -63,28 +66,6 @@ impl Place {
 
 fn path(folder: &Path) -> std::path::PathBuf {
     folder.join("history.jsonl")
-}
-
-fn header() -> Header {
-    Header {
-        format: Header::FORMAT,
-        harness: String::new(),
-        run: "run".to_owned(),
-        seed: 0,
-        began_at: 0,
-        command: String::new(),
-        target: TargetKind::Host,
-        url: String::new(),
-        database: None,
-        scope: Scope::Sole,
-        limits: Limits { hold_ttl_seconds: 2, payment_window_seconds: 5, max_qty_per_hold: 1000 },
-        users: 1,
-        duration_milliseconds: 0,
-        max_wait_milliseconds: 0,
-        scenarios: Vec::new(),
-        products: Vec::new(),
-        audited: false,
-    }
 }
 
 async fn listen() -> (TcpListener, String) {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use holdfast_loadtest::api::{Requests, Secrets};
 use holdfast_loadtest::check::Planned;
 use holdfast_loadtest::history::{
-    Header, History, Key, Limits, Moment, Operation, Outcome, Record, Recorder, ScenarioName, Scope, TargetKind, Why,
+    Header, History, Key, Limits, Moment, Operation, Outcome, Record, Recorder, ScenarioName, TargetKind, Why,
 };
 use holdfast_loadtest::rig::database::{Kind, TestDatabase};
 use holdfast_loadtest::run::{self, Aim, Finished, Products, RunError, Settings, Silent, Watcher};
@@ -160,25 +160,8 @@ async fn stopped_run(url: &str, products: Products, watcher: Arc<dyn Watcher>) -
 }
 
 fn history(done: Vec<(Operation, Outcome)>) -> History {
-    let header = Header {
-        format: Header::FORMAT,
-        harness: String::new(),
-        run: "run".to_owned(),
-        seed: 0,
-        began_at: 0,
-        command: String::new(),
-        target: TargetKind::Host,
-        url: String::new(),
-        database: None,
-        scope: Scope::Sole,
-        limits: Limits { hold_ttl_seconds: 120, payment_window_seconds: 900, max_qty_per_hold: 10 },
-        users: 1,
-        duration_milliseconds: 1,
-        max_wait_milliseconds: 1,
-        scenarios: Vec::new(),
-        products: Vec::new(),
-        audited: false,
-    };
+    let limits = Limits { hold_ttl_seconds: 120, payment_window_seconds: 900, max_qty_per_hold: 10 };
+    let header = Header { target: TargetKind::Host, ..Header::bare(limits) };
     let records = done.into_iter().map(|(operation, outcome)| Record {
         scenario: ScenarioName::Rush,
         client: 1,

@@ -25,7 +25,7 @@ use crate::config::{Config, DatabaseConfig, DatabaseUrl};
 use crate::engine::{self, Engine};
 use crate::files;
 use crate::http;
-use crate::store::{self, Fault, NewProduct, OpenOptions, Store, StoreError};
+use crate::store::{self, Fault, NewProduct, OpenOptions, Sequence, Store, StoreError};
 use crate::telemetry::{Metrics, StoreMetrics, Traces};
 
 /// The first and the longest pause between two attempts to reach the database.
@@ -111,7 +111,8 @@ pub async fn serve(config: Config, traces: Traces) -> Result<(), StartError> {
             };
             let engine = Engine::start(Arc::clone(&store), settings, metrics.engine.clone());
             handle.open(engine.clone());
-            let reconciler = Reconciler::start(Arc::clone(&store), config.reconcile_interval, &metrics, traces.clone());
+            let interval = config.reconcile_interval;
+            let reconciler = Reconciler::start(Arc::clone(&store), engine.suspects(), interval, &metrics);
             tracing::info!(start_ms = millis(began.elapsed()), "ready");
             Some((store, engine, reconciler))
         }
@@ -283,6 +284,9 @@ async fn prepare(store: &dyn Store, migrate: bool, wants_demo: bool) -> Result<(
     } else {
         store.check_schema().await?;
     }
+    // One that only reads, such as a file without permission or a database that is a copy for now, is waited for.
+    // An id that nobody gets does no harm.
+    store.reserve_ids(Sequence::Batches, 1).await?;
     if wants_demo && store.list_products(ProductId(0), 1, true).await?.is_empty() {
         let id = store.create_product(&demo_product()).await?;
         tracing::info!(product_id = id.0, "made a demo product, since the database is new and DATABASE_URL is not set");

@@ -1,29 +1,25 @@
 //! The reconciler: looks for broken invariants while the sale runs, and takes such products out of it.
 //!
-//! What belongs here: when to look, whom to tell. What does not: the checks and the suspension, which
-//! are one transaction of the store. Checks I1, I2 and the end of each ledger (I6), of products that
+//! What belongs here: when to look, and at what. What does not: the look at one suspect, and whom to tell, which
+//! the engine does for its own suspects, too; the checks, which are the store's. Checks I1, I2 and the end of each ledger (I6), of products that
 //! changed since the last round; `holdfast audit` checks every row.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sale::{Breach, Invariant, ProductId};
+use sale::{ProductId, ProductStatus};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span};
 
-use crate::engine::INCONSISTENT;
-use crate::store::{Fault, Quarantine, ReconcileMark, Store, StoreError};
+use crate::engine::{Look, Suspects};
+use crate::store::{Fault, ReconcileMark, Store, StoreError};
 use crate::telemetry::labels::{Round, SuspensionReason};
-use crate::telemetry::{EngineMetrics, Metrics, ReconcilerMetrics, Traces};
+use crate::telemetry::{Metrics, ReconcilerMetrics, StockFigures, StockMetrics};
 
 /// How long the check of all that changed may take.
 const CHECK_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// How long the look at one suspect may take.
-const QUARANTINE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long the look at anything else may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,9 +31,9 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// Starts the first round now and one each `interval`.
-    pub fn start(store: Arc<dyn Store>, interval: Duration, metrics: &Metrics, traces: Traces) -> Self {
-        let mut rounds = Rounds::new(store, metrics, traces);
+    /// Starts the first round now and one each `interval`; `looks` are those of the engine.
+    pub fn start(store: Arc<dyn Store>, looks: Arc<Suspects>, interval: Duration, metrics: &Metrics) -> Self {
+        let mut rounds = Rounds::new(store, looks, metrics);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -75,26 +71,23 @@ struct Rounds {
     /// Products that looked broken and were not looked at under their lock yet: the mark has passed
     /// them, so they must not be forgotten if that fails.
     suspects: BTreeSet<ProductId>,
-    /// What was found and counted: a broken product whose orders go on is found again and again.
-    found: BTreeSet<(ProductId, Invariant)>,
+    looks: Arc<Suspects>,
     /// Settings of the database that were told of.
     durability_problems: Vec<String>,
-    engine: EngineMetrics,
+    stock: StockMetrics,
     metrics: ReconcilerMetrics,
-    traces: Traces,
 }
 
 impl Rounds {
-    fn new(store: Arc<dyn Store>, metrics: &Metrics, traces: Traces) -> Self {
+    fn new(store: Arc<dyn Store>, looks: Arc<Suspects>, metrics: &Metrics) -> Self {
         Self {
             store,
             mark: ReconcileMark::default(),
             suspects: BTreeSet::new(),
-            found: BTreeSet::new(),
+            looks,
             durability_problems: Vec::new(),
-            engine: metrics.engine.clone(),
+            stock: metrics.engine.stock.clone(),
             metrics: metrics.reconciler.clone(),
-            traces,
         }
     }
 
@@ -102,6 +95,7 @@ impl Rounds {
         let began = Instant::now();
         let looked = self.look().await;
         self.look_around().await;
+        self.look_at_stock().await;
         let round = match looked {
             Ok(breaches) => {
                 self.metrics.succeeded_now();
@@ -128,8 +122,7 @@ impl Rounds {
         let mut confirmed = 0;
         let mut failed = None;
         for product_id in self.suspects.clone() {
-            let span = self.traces.suspect(product_id.0).unwrap_or_else(Span::none);
-            match self.look_at(product_id).instrument(span).await {
+            match self.look_at(product_id).await {
                 Ok(breaches) => confirmed += breaches,
                 Err(error) => failed = Some(error),
             }
@@ -139,21 +132,12 @@ impl Rounds {
 
     /// Looks at a suspect under its lock, and returns how many breaches were confirmed.
     async fn look_at(&mut self, product_id: ProductId) -> Result<usize, StoreError> {
-        let looked = in_time(QUARANTINE_TIMEOUT, self.store.quarantine(product_id, INCONSISTENT)).await;
-        let Quarantine { breaches, suspended } = looked.inspect_err(|error| {
-            tracing::warn!(product_id = product_id.0, error = %error.source, "a suspect product could not be looked at");
-        })?;
+        let Look { breaches, suspended } = self.looks.look_at(product_id).await?;
         self.suspects.remove(&product_id);
         if suspended {
-            self.engine.quarantines.inc();
             self.metrics.suspended_products.of(SuspensionReason::Inconsistent).inc();
         }
-        let still = |invariant| breaches.iter().any(|breach| breach.invariant == invariant);
-        self.found.retain(|(id, invariant)| *id != product_id || still(*invariant));
-        for breach in &breaches {
-            self.report(breach, suspended);
-        }
-        Ok(breaches.len())
+        Ok(breaches)
     }
 
     /// What is no breach, but somebody's concern: payments to be paid back, and whether commits last.
@@ -175,27 +159,27 @@ impl Rounds {
         }
     }
 
-    /// Tells of a breach, as an error if it is new, or if its product was on sale until now.
-    fn report(&mut self, breach: &Breach, suspended: bool) {
-        let (product_id, invariant) = (breach.product_id, breach.invariant);
-        let is_new = self.found.insert((product_id, invariant));
-        if is_new || suspended {
-            self.engine.inconsistencies.of(invariant.into()).inc();
-            tracing::error!(
-                product_id = product_id.0,
-                invariant = invariant.code(),
-                rule = invariant.rule(),
-                detail = breach.detail,
-                "a product breaks an invariant{}",
-                if suspended { " and is suspended" } else { "; it was suspended before" }
-            );
-        } else {
-            tracing::warn!(
-                product_id = product_id.0,
-                invariant = invariant.code(),
-                detail = breach.detail,
-                "a product still breaks an invariant"
-            );
+    /// Reads the stock of the products that are shown: other servers, commands and hands change it, too.
+    async fn look_at_stock(&self) {
+        let shown = self.stock.shown();
+        let ids: Vec<ProductId> = shown.iter().map(|product| product.id()).collect();
+        if ids.is_empty() {
+            return;
+        }
+        match in_time(LOOK_TIMEOUT, self.store.stocks(&ids, &[])).await {
+            Ok(read) => {
+                for product in shown {
+                    if let Some(stock) = read.stocks.get(&product.id()) {
+                        let figures = StockFigures {
+                            available: stock.stock_available,
+                            reserved: stock.stock_reserved,
+                            on_sale: stock.status == ProductStatus::OnSale,
+                        };
+                        self.stock.read(product, figures);
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(error = %error.source, "the stock of products could not be read"),
         }
     }
 }
@@ -213,10 +197,12 @@ async fn in_time<T>(limit: Duration, answer: impl Future<Output = Result<T, Stor
 #[cfg(test)]
 mod tests {
     use holdfast_loadtest::rig::database::{Kind, Session, TestDatabase};
-    use sale::{Money, ProductStatus};
+    use sale::Money;
 
     use super::*;
+    use crate::engine::INCONSISTENT;
     use crate::store::{self, NewProduct, OpenOptions};
+    use crate::telemetry::Traces;
     use crate::telemetry::labels::BrokenInvariant;
 
     /// A database with products of ten units, and the rounds of a reconciler on it.
@@ -226,6 +212,11 @@ mod tests {
         rounds: Rounds,
         by_hand: Session,
         database: TestDatabase,
+    }
+
+    fn rounds(store: &Arc<dyn Store>, metrics: &Metrics) -> Rounds {
+        let looks = Suspects::new(Arc::clone(store), metrics.engine.clone(), Traces::default());
+        Rounds::new(Arc::clone(store), Arc::new(looks), metrics)
     }
 
     impl Bench {
@@ -239,7 +230,7 @@ mod tests {
                 assert_eq!(store.create_product(&product).await.expect("made"), ProductId(id));
             }
             let metrics = Metrics::new();
-            let rounds = Rounds::new(Arc::clone(&store), &metrics, Traces::default());
+            let rounds = rounds(&store, &metrics);
             let by_hand = database.session().await.expect("the database answers");
             Self { store, metrics, rounds, by_hand, database }
         }
@@ -353,7 +344,7 @@ mod tests {
         let url = format!("sqlite:{}", folder.path().join("no-tables.db").display());
         let store = store::open(&url, &OpenOptions::default()).await.expect("a URL");
         let metrics = Metrics::new();
-        Rounds::new(Arc::clone(&store), &metrics, Traces::default()).run().await;
+        rounds(&store, &metrics).run().await;
         assert_eq!(metrics.reconciler.rounds.of(Round::Failed).get(), 1);
         assert!(metrics.reconciler.last_success.get().abs() < f64::EPSILON);
         store.close().await;

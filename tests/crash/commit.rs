@@ -3,7 +3,7 @@
 //!
 //! What does not belong here: databases that are killed (`killed`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_test_support::rig::proxy::{Direction, Effect, Point, Proxy};
 use holdfast_test_support::{
@@ -20,6 +20,7 @@ for_mariadb!(
     a_fault_at_the_commit_makes_no_duplicate_and_no_loss,
     a_fault_at_the_commit_is_cleared_up_without_the_customer,
     a_cut_at_any_byte_makes_no_duplicate_and_no_loss,
+    a_cut_at_each_byte_of_the_last_packets_makes_no_duplicate_and_no_loss,
     a_database_that_cannot_be_reached_is_found_again,
 );
 
@@ -148,6 +149,60 @@ async fn a_cut_at_any_byte_makes_no_duplicate_and_no_loss(setup: Setup) {
     }
     assert!(proxy.struck() > 0, "no fault has struck");
     proxy.heal();
+    sale.assert_audit_passes().await;
+}
+
+/// The two packets of a batch, each by a text that only it has, in both directions, one byte more each time. Each
+/// fault is cleared up by the server alone, or by a customer who insists, so that each key has one hold.
+async fn a_cut_at_each_byte_of_the_last_packets_makes_no_duplicate_and_no_loss(setup: Setup) {
+    const LOCKING: &str = "for update";
+    const COMMITTING: &str = "insert into holds";
+    const CUSTOMERS: usize = 3;
+    // So long that no hold comes to its deadline before the end.
+    let (sale, proxy) = start(&setup.setting("HOLD_TTL_SECONDS", "86400")).await;
+    let product = sale.product(STOCK).await;
+    // In long tests every byte; else some, at other places in each run.
+    let step = rounds(79, 1);
+    let mut random = seed();
+    let (mut answered, mut cuts) = (BTreeMap::new(), 0);
+    for text in [LOCKING, COMMITTING] {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            let mut bytes_passed = random.usize(..step);
+            let before = cuts;
+            loop {
+                let point = match direction {
+                    Direction::ToServer => Point::WithinQuery { bytes_passed },
+                    Direction::ToClient => Point::AfterAnswer { bytes_passed },
+                };
+                proxy.on_query(text, point, Effect::Cut);
+                let mut insisting = JoinSet::new();
+                for n in 0..CUSTOMERS {
+                    let key = format!("{cuts}-{n}");
+                    let request = insist(sale.client.clone(), hold(product, 1).key(&key));
+                    insisting.spawn(async move { (key, number(&request.await.json()["hold_id"])) });
+                }
+                answered.extend(insisting.join_all().await);
+                cuts += 1;
+                assert_eq!(proxy.struck(), cuts, "{point:?} of {text} did not strike");
+                let placed = cuts as usize * CUSTOMERS;
+                let count = format!("SELECT COUNT(*) FROM holds WHERE product_id = {product}");
+                let rows = usize::try_from(sale.database.integer(&count).await.or_fail()).or_fail();
+                assert_eq!(rows, placed, "after {point:?} of {text}");
+                // The fault after which all has passed is the last of its kind.
+                if proxy.last_strike().is_some_and(|strike| strike.bytes_passed == strike.bytes) {
+                    break;
+                }
+                bytes_passed += step;
+            }
+            eprintln!("{} cuts of {text:?}, {direction:?}", cuts - before);
+        }
+    }
+    let keys = format!("SELECT idempotency_key, id FROM holds WHERE product_id = {product}");
+    let rows = sale.database.rows(&keys).await.or_fail().into_iter();
+    let there: BTreeMap<String, u64> =
+        rows.filter_map(|row| Some((row[0].clone()?, row[1].as_ref()?.parse().ok()?))).collect();
+    assert_eq!(there, answered, "what was answered is not what is there");
+    check(&sale, product, answered.len(), 0).await;
     sale.assert_audit_passes().await;
 }
 

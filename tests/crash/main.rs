@@ -4,7 +4,5 @@
 //! What does not belong here: races without a crash (`concurrency`). Each test ends with the audit.
 
 mod commit;
-mod facts;
 mod killed;
-mod load;
 mod migration;

@@ -14,7 +14,7 @@ use crate::rules::without_comparisons;
 use crate::traffic::Traffic;
 
 /// What Grafana makes of its own variables; these spans hold several scrapes.
-const BUILT_IN: [(&str, &str); 3] = [("__rate_interval", "3s"), ("__interval", "1s"), ("__range", "30s")];
+const BUILT_IN: [(&str, &str); 3] = [("__rate_interval", "10s"), ("__interval", "1s"), ("__range", "30s")];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_that_is_asked_for_has_data() {
@@ -30,7 +30,7 @@ async fn everything_that_is_asked_for_has_data() {
     // A line needs two points in the shortest span that is asked for.
     eventually("all servers are scraped some times", async || {
         let scrapes = prometheus.now("min(sum_over_time(up[1m]))").await?;
-        if scrapes.iter().any(|series| series.numbers.iter().any(|count| *count >= 20.0)) {
+        if scrapes.iter().any(|series| series.numbers.iter().any(|count| *count >= 10.0)) {
             Ok(())
         } else {
             Err(format!("{scrapes:?}"))

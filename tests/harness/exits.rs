@@ -1,11 +1,8 @@
 //! Exit codes, which CI believes, and what is said with them.
 
-use holdfast_test_support::rig::process;
-use holdfast_test_support::rig::process::Plan;
 use holdfast_test_support::{ADMIN_TOKEN, OrFail, Setup, for_both};
-use std::time::Duration;
 
-use crate::harness::{Harness, SERVER, binary};
+use crate::harness::{Harness, SERVER};
 
 for_both!(a_missed_threshold_is_two, a_history_is_judged_again_alone);
 
@@ -22,9 +19,7 @@ async fn a_history_is_judged_again_alone(setup: Setup) {
     let database = setup.database().await;
     let run = Harness::quick(database.url(), 7).finish().await;
     run.assert_code(0);
-    let mut plan = Plan::new(binary());
-    plan.arguments = ["check".into(), run.history().into(), "--fail-if".into(), "errors > 100%".into()].into();
-    let checked = process::run(&plan, Duration::from_mins(1)).await.or_fail();
+    let checked = run.judge_again(&["--fail-if", "errors > 100%"]).await;
     assert_eq!(checked.code(), Some(0), "{}{}", checked.out, checked.err);
 }
 
@@ -34,6 +29,7 @@ async fn wrong_usage_is_four() {
         (vec!["--frobnicate"], "--frobnicate"),
         (vec!["--scenario", "bargain"], "bargain"),
         (vec!["--fail-if", "p99(hold) is slow"], "p99(hold) is slow"),
+        (vec!["--scenario", "chaos", "--fail-if", "errors > 0.1%"], "chaos breaks things on purpose"),
         (vec!["--report", "pdf=x.pdf"], "pdf"),
         (vec!["--sole-user", "--product", "1", "--host", "http://127.0.0.1:1"], "--stocked"),
         (vec!["--host", "http://127.0.0.1:1", "--server-bin", "x"], "--server-bin"),

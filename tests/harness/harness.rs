@@ -8,7 +8,7 @@ use holdfast_test_support::rig::process::{self, Finished, Plan};
 use serde_json::Value;
 
 /// How long a run may take before it counts as hanging.
-const RUN_LIMIT: Duration = Duration::from_mins(4);
+pub(crate) const RUN_LIMIT: Duration = Duration::from_mins(4);
 
 /// The server's binary.
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_holdfast");
@@ -65,11 +65,15 @@ impl Harness {
         self.ended(finished)
     }
 
+    /// The report for programs, if there is one yet.
+    pub(crate) fn report(&self) -> Option<Value> {
+        let report = std::fs::read(self.folder.path().join("report.json")).ok()?;
+        Some(serde_json::from_slice(&report).or_fail())
+    }
+
     /// What it left behind.
     pub(crate) fn ended(self, finished: Finished) -> Run {
-        let report = std::fs::read(self.folder.path().join("report.json")).ok();
-        let report = report.map(|bytes| serde_json::from_slice(&bytes).or_fail());
-        Run { finished, report, folder: self.folder }
+        Run { finished, report: self.report(), folder: self.folder }
     }
 }
 
@@ -92,8 +96,16 @@ impl Run {
         self.report.as_ref().unwrap_or_else(|| panic!("no report: {}\n{}", self.finished.out, self.finished.err))
     }
 
+    /// Has its history judged again, with more arguments.
+    pub(crate) async fn judge_again(&self, arguments: &[&str]) -> Finished {
+        let mut plan = Plan::new(binary());
+        plan.arguments = ["check".into(), self.history().into()].into();
+        plan.arguments.extend(arguments.iter().map(Into::into));
+        process::run(&plan, Duration::from_mins(1)).await.or_fail()
+    }
+
     /// Where the history is.
-    pub(crate) fn history(&self) -> PathBuf {
+    fn history(&self) -> PathBuf {
         self.folder.path().join("history.jsonl")
     }
 

@@ -3,7 +3,10 @@
 //! What does not belong here: how a history is judged (tests of the checker), and servers with bugs (they
 //! have a package of their own).
 
+mod alone;
+mod bench;
 mod clean;
 mod exits;
 mod harness;
 mod staging;
+mod stopped;

@@ -9,6 +9,7 @@ use holdfast_test_support::{OrFail, Sale, Setup, eventually, for_both, hold, is_
 use tokio::task::JoinSet;
 
 use crate::collector::{Collector, Manner};
+use crate::recording::time_of_a_hold;
 use crate::scraped::Scraped;
 
 for_both!(a_collector_that_misbehaves_takes_no_holds, seeing_costs_little);
@@ -84,7 +85,8 @@ async fn a_collector_that_misbehaves_takes_no_holds(setup: Setup) {
     }
 }
 
-/// Against a server without logs and traces; what is counted is counted on both, since that is never off.
+/// Against a server without logs and traces. What is counted is counted on both, since metrics have no switch: their part
+/// is what they take of the time between two holds.
 async fn seeing_costs_little(setup: Setup) {
     let collector = Collector::start(Manner::Takes).await;
     let control = setup.clone().setting("RUST_LOG", "off").start().await;
@@ -94,4 +96,9 @@ async fn seeing_costs_little(setup: Setup) {
     if is_long() {
         assert!(ratio >= 0.85, "{ratio}");
     }
+    let product = control.product(1_000_000).await;
+    let each = time_of_a_hold();
+    let part = each.as_secs_f64() * rate(&control, product, rounds(10, 60)).await;
+    eprintln!("the metrics of a hold take {each:?}: {:.2} % of the time between two holds", part * 100.0);
+    assert!(part <= 0.05, "{part}");
 }

@@ -8,6 +8,8 @@ mod costs;
 mod inconsistency;
 mod logs;
 mod metrics;
+mod recording;
 mod scraped;
 mod traces;
 mod troubles;
+mod waits;

@@ -1,10 +1,15 @@
 //! `/metrics` of a server that has done nothing yet, and of one that has.
 
-use holdfast_test_support::{Setup, eventually, for_both, hold, order};
+use holdfast_test_support::{Sale, Setup, eventually, for_both, hold, order};
 
 use crate::scraped::Scraped;
 
-for_both!(every_label_value_is_there_from_the_start, a_sale_is_measured);
+for_both!(
+    every_label_value_is_there_from_the_start,
+    a_sale_is_measured,
+    a_suspension_from_elsewhere_is_seen_by_the_reconciler,
+    a_suspension_from_elsewhere_is_seen_by_the_first_who_is_refused,
+);
 
 /// Every family whose labels are known before anything happens, with the values of its one label. Of histograms the count.
 const LABELLED: &[(&str, &str, &[&str])] = &[
@@ -19,12 +24,6 @@ const LABELLED: &[(&str, &str, &[&str])] = &[
             "product_unknown",
             "quantity_over_limit",
             "idempotency_key_reused",
-            "overloaded",
-            "deadline",
-            "database_unavailable",
-            "outcome_unknown",
-            "stopping",
-            "internal",
         ],
     ),
     (
@@ -38,12 +37,6 @@ const LABELLED: &[(&str, &str, &[&str])] = &[
             "hold_already_redeemed",
             "hold_unknown",
             "idempotency_key_reused",
-            "overloaded",
-            "deadline",
-            "database_unavailable",
-            "outcome_unknown",
-            "stopping",
-            "internal",
         ],
     ),
     (
@@ -59,23 +52,16 @@ const LABELLED: &[(&str, &str, &[&str])] = &[
             "order_unknown",
             "unsigned",
             "validation_failed",
-            "overloaded",
-            "deadline",
-            "database_unavailable",
-            "outcome_unknown",
-            "stopping",
-            "internal",
         ],
     ),
     ("holdfast_commit_phase_seconds_count", "phase", &["lock_wait", "load", "decide", "write", "commit"]),
     ("holdfast_queue_depth", "queue", &["holds", "others"]),
     ("holdfast_queue_age_seconds", "queue", &["holds", "others"]),
     ("holdfast_queue_wait_seconds_count", "queue", &["holds", "others"]),
-    (
-        "holdfast_turned_away_total",
-        "reason",
-        &["queue_full", "deadline", "hung_up", "database_unavailable", "outcome_unknown", "stopping", "internal"],
-    ),
+    ("holdfast_turned_away_total", "reason", TURNED_AWAY),
+    ("holdfast_holds_total", "outcome", TURNED_AWAY),
+    ("holdfast_orders_total", "outcome", TURNED_AWAY),
+    ("holdfast_payment_events_total", "outcome", TURNED_AWAY),
     ("holdfast_retries_total", "reason", &["deadlock", "lock_timeout", "row_changed", "duplicate_key", "disconnected"]),
     ("holdfast_unknown_outcomes_total", "resolution", &["committed", "not_committed"]),
     ("holdfast_read_callers_count", "read", &["stock", "description", "hold", "order", "product_list"]),
@@ -85,6 +71,19 @@ const LABELLED: &[(&str, &str, &[&str])] = &[
     ("holdfast_http_connections_cut_total", "reason", &["over_limit", "silent", "slow_head"]),
     ("holdfast_rate_limited_requests_total", "quota", &["address", "token"]),
     ("holdfast_trace_spans_total", "result", &["exported", "failed", "dropped"]),
+];
+
+/// Why a request was not served, of whatever kind.
+const TURNED_AWAY: &[&str] = &[
+    "queue_full",
+    "queue_slow",
+    "reads_full",
+    "deadline",
+    "hung_up",
+    "database_unavailable",
+    "outcome_unknown",
+    "stopping",
+    "internal",
 ];
 
 /// The families without labels that are at 0 while nothing happens.
@@ -186,6 +185,47 @@ async fn a_sale_is_measured(setup: Setup) {
     assert!(metrics.sum("holdfast_queue_wait_seconds_count") >= 4.0);
     assert!(metrics.sum("holdfast_read_callers_count") >= 1.0);
     assert!(metrics.sum("holdfast_read_callers_sum") >= metrics.sum("holdfast_read_callers_count"));
+}
+
+fn on_sale(product: u64) -> String {
+    format!("holdfast_product_on_sale{{product_id=\"{product}\"}}")
+}
+
+/// Another process suspends a product that this server has sold, and restocks it.
+async fn suspend_from_elsewhere(sale: &Sale, product: u64) {
+    let id = product.to_string();
+    for arguments in [&["product", "restock", &id, "--qty", "5"][..], &["product", "suspend", &id]] {
+        let finished = sale.holdfast(arguments).await;
+        assert_eq!(finished.code(), Some(0), "{arguments:?}: {}", finished.err);
+    }
+}
+
+async fn a_suspension_from_elsewhere_is_seen_by_the_reconciler(setup: Setup) {
+    let sale = setup.setting("RECONCILE_SECONDS", "1").start().await;
+    let product = sale.product(10).await;
+    sale.hold(product, 2).await;
+    assert_eq!(Scraped::of(&sale.client).await.get(&on_sale(product)), Some(1.0));
+    suspend_from_elsewhere(&sale, product).await;
+    // Nobody asks for the product.
+    let metrics = eventually("the reconciler sees it", async || {
+        let metrics = Scraped::of(&sale.client).await;
+        match metrics.get(&on_sale(product)) {
+            Some(0.0) => Ok(metrics),
+            on_sale => Err(format!("{on_sale:?}")),
+        }
+    })
+    .await;
+    let available = format!("holdfast_product_stock_available_units{{product_id=\"{product}\"}}");
+    assert_eq!(metrics.get(&available), Some(15.0));
+}
+
+async fn a_suspension_from_elsewhere_is_seen_by_the_first_who_is_refused(setup: Setup) {
+    let sale = setup.setting("RECONCILE_SECONDS", "3600").start().await;
+    let product = sale.product(10).await;
+    sale.hold(product, 2).await;
+    suspend_from_elsewhere(&sale, product).await;
+    assert_eq!(sale.send(&hold(product, 1)).await.code(), "product_suspended");
+    assert_eq!(Scraped::of(&sale.client).await.get(&on_sale(product)), Some(0.0));
 }
 
 fn payment_of_nobody() -> holdfast_test_support::Request {

@@ -169,7 +169,13 @@ impl UnderWay<'_> {
 
     fn take_down(&mut self, outcome: Outcome) {
         self.notes.book.enter(&self.operation, &outcome);
-        self.notes.pulse.enter(self.invoked, self.notes.tape.recorder().now(), &outcome);
+        let recorder = self.notes.tape.recorder();
+        if recorder.stood_still_since(self.invoked) {
+            // What timed out while nobody here was listening is not the server's.
+            self.notes.pulse.forget(recorder.now());
+        } else {
+            self.notes.pulse.enter(self.invoked, recorder.now(), &outcome);
+        }
         self.notes.tape.record(self.invoked, self.operation, outcome);
     }
 }

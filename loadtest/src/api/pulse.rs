@@ -62,6 +62,11 @@ impl Pulse {
         self.has_stopped.load(Ordering::Relaxed)
     }
 
+    /// Begins a new count: what ended until now says nothing of the server.
+    pub(super) fn forget(&self, now: Moment) {
+        *self.beats.lock().unwrap_or_else(PoisonError::into_inner) = Beats { answered: now, in_vain: None };
+    }
+
     /// Takes down how a request ended that began at `invoked`.
     pub(super) fn enter(&self, invoked: Moment, ended: Moment, outcome: &Outcome) {
         // What a client loses on purpose says nothing of the server.
@@ -124,6 +129,19 @@ mod tests {
         assert!(!stops(&[(0, 6, true), (0, 10, false)]), "so does one while another hangs");
         assert!(!stops(&[(0, 1, false), (100, 101, false)]), "nobody asked for a long time between the two");
         assert!(!stops(&[]));
+    }
+
+    #[test]
+    fn what_is_forgotten_does_not_count() {
+        let pulse = Pulse::new(LIMIT, CancellationToken::new());
+        pulse.watch();
+        let hung = Outcome::Unknown { why: Why::TimedOut, status: None };
+        pulse.enter(Moment(0), Moment(9 * Moment::SECOND), &hung);
+        pulse.forget(Moment(9 * Moment::SECOND));
+        pulse.enter(Moment(0), Moment(18 * Moment::SECOND), &hung);
+        assert!(!pulse.has_stopped());
+        pulse.enter(Moment(18 * Moment::SECOND), Moment(19 * Moment::SECOND), &hung);
+        assert!(pulse.has_stopped());
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(super) fn judge(ledger: &Ledger<'_>, findings: &mut Findings) {
     for (id, hold) in &ledger.holds {
         let Some(placed) = &hold.placed else { continue };
         if let Some(view) = hold.shown {
-            judge_life(*id, placed, Life::shown(view.created_at, view.expires_at), promised, findings);
+            judge_life(*id, placed, ledger.clock.shown(view.created_at, view.expires_at), promised, findings);
         }
         if ledger.whole {
             judge_early(*id, hold, placed, findings);

@@ -126,7 +126,7 @@ fn is_interrupted(history: &History) -> bool {
     !ended || history.marks.iter().any(|mark| matches!(mark, Mark::Interrupted { .. }))
 }
 
-/// What kept scenarios from doing what they are for.
+/// What kept scenarios from doing what they are for, and clocks from telling how long anything took.
 fn troubles(history: &History) -> Vec<String> {
     let marks = history.marks.iter();
     let ended = marks.filter_map(|mark| match mark {
@@ -144,5 +144,11 @@ fn troubles(history: &History) -> Vec<String> {
     let planned = history.header.scenarios.iter().filter(|plan| plan.left_out.is_none());
     let missing = planned.filter(|plan| !ended.clone().any(|(name, ..)| name == plan.name));
     troubles.extend(missing.map(|plan| format!("{} did not run to its end", plan.name)));
+    let stepped = history.marks.iter().filter(|mark| matches!(mark, Mark::ClockStepped { .. }));
+    troubles.extend(
+        stepped.filter_map(Mark::of_the_machine).map(|what| {
+            format!("{what}: how long holds and orders lived cannot be told from its clock, so run it again")
+        }),
+    );
     troubles
 }

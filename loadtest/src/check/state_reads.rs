@@ -36,7 +36,8 @@ pub(super) fn judge(ledger: &Ledger<'_>, least: u64, findings: &mut Findings) {
             format!("{across_kills} of them, of {least} needed, were acknowledged before a kill and read after it"),
         );
     } else if kills > 0 {
-        findings.note(Check::NothingLost, format!("{across_kills} of them after one of {kills} kills"));
+        let which = if kills == 1 { "the one kill".to_owned() } else { format!("one of {kills} kills") };
+        findings.note(Check::NothingLost, format!("{across_kills} of them after {which}"));
     }
 }
 

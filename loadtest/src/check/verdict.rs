@@ -170,7 +170,7 @@ pub struct Verdict {
     pub checks: Vec<Checked>,
     /// Whether the run was stopped by hand, or its history is cut off.
     pub interrupted: bool,
-    /// What kept scenarios from doing what they are for: each makes the verdict unknown.
+    /// What kept scenarios from doing what they are for, or this machine from telling time: each makes the verdict unknown.
     pub troubles: Vec<String>,
 }
 

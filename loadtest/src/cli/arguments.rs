@@ -128,6 +128,13 @@ impl RunArguments {
         let seed = self.seed.unwrap_or_else(|| u64::from(fastrand::u32(..)));
         let command = repeatable(command, self.seed, seed);
         let scenarios = if self.scenario.is_empty() { ScenarioName::ALL.to_vec() } else { self.scenario };
+        if !self.fail_if.is_empty() && scenarios.iter().all(|name| *name == ScenarioName::Chaos) {
+            return Err(
+                "--fail-if has nothing to look at: chaos breaks things on purpose, so no figure of it counts; \
+                        let another scenario run too, such as --scenario rush,chaos"
+                    .to_owned(),
+            );
+        }
         let aim = match self.host {
             None => Aim::Private {
                 server: self.server_bin,

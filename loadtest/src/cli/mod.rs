@@ -3,6 +3,7 @@
 //! What does not belong here: anything that a test would want to call.
 
 mod arguments;
+mod bench;
 mod exit;
 mod show;
 
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 pub use arguments::{Results, RunArguments};
 pub use exit::ExitCode;
 
+use crate::bench::parts::{COMMAND, Part};
 use crate::check;
 use crate::history;
 use crate::measure::threshold::Threshold;
@@ -34,6 +36,13 @@ struct Arguments {
 enum Command {
     Run(Box<RunArguments>),
     Check(CheckArguments),
+    Bench(bench::BenchArguments),
+    /// A process of the bench.
+    #[command(hide = true, name = COMMAND)]
+    BenchPart {
+        #[command(subcommand)]
+        part: Part,
+    },
     /// Runs a throw-away MariaDB with full durability, prints its URL, and removes it on Ctrl-C.
     ///
     /// It is installed in a temporary folder, and needs Debian's mariadb-server-core or its like.
@@ -69,6 +78,8 @@ pub async fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Run(arguments) => run(*arguments).await,
         Command::Check(arguments) => check(&arguments).await,
+        Command::Bench(arguments) => bench::bench(arguments).await,
+        Command::BenchPart { part } => part.run().await.map(|()| ExitCode::Held),
         Command::Mariadb => mariadb().await.map(|()| ExitCode::Held),
     };
     done.unwrap_or_else(|error| {

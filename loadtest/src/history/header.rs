@@ -105,6 +105,30 @@ impl Header {
     /// The version of the format that this harness writes, and the only one that it reads.
     pub const FORMAT: u32 = 1;
 
+    /// The header of a run that asks nothing of a private server with these limits, for histories that no run makes:
+    /// what else they say is set by whoever makes them.
+    pub fn bare(limits: Limits) -> Self {
+        Self {
+            format: Self::FORMAT,
+            harness: env!("CARGO_PKG_VERSION").to_owned(),
+            run: "run".to_owned(),
+            seed: 0,
+            began_at: 0,
+            command: String::new(),
+            target: TargetKind::Private,
+            url: String::new(),
+            database: None,
+            scope: Scope::Sole,
+            limits,
+            users: 1,
+            duration_milliseconds: 0,
+            max_wait_milliseconds: 0,
+            scenarios: Vec::new(),
+            products: Vec::new(),
+            audited: false,
+        }
+    }
+
     /// Whether `name` was asked for and runs.
     pub fn runs(&self, name: ScenarioName) -> bool {
         self.scenarios.iter().any(|plan| plan.name == name && plan.left_out.is_none())

@@ -5,15 +5,18 @@
 
 mod file;
 mod header;
+mod mark;
+mod moment;
+mod outcome;
 mod record;
 mod recorder;
 
 pub use file::{HistoryError, read, write};
 pub use header::{Header, Limits, ProductUnderTest, ScenarioPlan, Scope, TargetKind};
-pub use record::{
-    Code, HoldStatus, HoldView, Key, Mark, Moment, News, Operation, OrderStatus, OrderView, Outcome, ProductView,
-    Record, ScenarioName, Why,
-};
+pub use mark::Mark;
+pub use moment::Moment;
+pub use outcome::{Code, HoldStatus, HoldView, OrderStatus, OrderView, Outcome, ProductView, Why};
+pub use record::{Key, News, Operation, Record, ScenarioName};
 pub use recorder::{Live, Recorder, Tape, Writing};
 
 /// A history, whole, in memory.

@@ -31,7 +31,14 @@ struct Shared {
     next_key: AtomicU64,
     requests: AtomicU64,
     errors: AtomicU64,
+    /// When somebody who looks at the clock now and then last did, in nanoseconds; [`u64::MAX`] if nobody does.
+    last_beat: AtomicU64,
+    /// When the harness last ran again after it had stood still.
+    stood_still_until: AtomicU64,
 }
+
+/// How long there may be no beat, in nanoseconds, before the harness counts as standing still.
+const STILL: u64 = 1_000_000_000;
 
 /// Takes down what happens. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -44,7 +51,7 @@ pub struct Recorder {
 pub struct Live {
     /// Requests that have ended.
     pub requests: u64,
-    /// Those of them that count as errors.
+    /// Those of them that count as errors, but for what chaos breaks on purpose.
     pub errors: u64,
 }
 
@@ -70,6 +77,8 @@ impl Recorder {
             next_key: AtomicU64::new(1),
             requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            last_beat: AtomicU64::new(u64::MAX),
+            stood_still_until: AtomicU64::new(0),
         };
         Ok((Self { shared: Arc::new(shared) }, Writing { thread }))
     }
@@ -77,6 +86,22 @@ impl Recorder {
     /// Nanoseconds since the run began.
     pub fn now(&self) -> Moment {
         Moment::since(self.shared.began)
+    }
+
+    /// Is called several times a second by whoever watches whether the harness runs at all.
+    pub fn beat(&self) {
+        let (now, shared) = (self.now().0, &self.shared);
+        let last = shared.last_beat.swap(now, Ordering::Relaxed);
+        if now > last.saturating_add(STILL) {
+            shared.stood_still_until.store(now, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether the harness stood still at some time since `moment`: then it may be to blame for what came late.
+    pub fn stood_still_since(&self, moment: Moment) -> bool {
+        let shared = &self.shared;
+        shared.stood_still_until.load(Ordering::Relaxed) > moment.0
+            || self.now().0 > shared.last_beat.load(Ordering::Relaxed).saturating_add(STILL)
     }
 
     /// A key that nobody had before.
@@ -177,7 +202,7 @@ impl Tape {
     pub fn record(&mut self, invoked: Moment, operation: Operation, outcome: Outcome) {
         let shared = &self.recorder.shared;
         shared.requests.fetch_add(1, Ordering::Relaxed);
-        if outcome.is_error() {
+        if outcome.is_error() && self.scenario != ScenarioName::Chaos {
             shared.errors.fetch_add(1, Ordering::Relaxed);
         }
         let ended = self.recorder.now();
@@ -199,5 +224,30 @@ impl Drop for Tape {
             let records = std::mem::take(&mut self.records);
             self.recorder.send(Piece::Records(records));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Limits;
+
+    #[test]
+    fn a_harness_without_a_beat_stood_still() {
+        let folder = tempfile::tempdir().unwrap();
+        // A run that began some time ago, so that moments can be missing.
+        let began = Instant::now().checked_sub(std::time::Duration::from_mins(1)).unwrap();
+        let header = Header::bare(Limits { hold_ttl_seconds: 2, payment_window_seconds: 5, max_qty_per_hold: 1 });
+        let (recorder, writing) = Recorder::begin(&folder.path().join("history"), &header, began).unwrap();
+        assert!(!recorder.stood_still_since(Moment(0)), "nobody looks");
+        recorder.beat();
+        assert!(!recorder.stood_still_since(Moment(0)), "it beats");
+        recorder.shared.last_beat.store(10 * Moment::SECOND, Ordering::Relaxed);
+        assert!(recorder.stood_still_since(Moment(0)), "whoever looks did not come to it yet");
+        recorder.beat();
+        assert!(recorder.stood_still_since(Moment(59 * Moment::SECOND)));
+        assert!(!recorder.stood_still_since(recorder.now()), "since it runs again");
+        recorder.end();
+        writing.wait().unwrap();
     }
 }

@@ -23,18 +23,19 @@ use crate::history::{History, Mark, Moment, Operation, Outcome, Record, Scenario
 pub struct Measures {
     /// When the last thing of it ended: its length, since it begins at 0.
     pub ended: Moment,
-    /// Each endpoint that was asked, in the order of [`Operation::ENDPOINTS`].
+    /// Each endpoint that was asked, in the order of [`Operation::ENDPOINTS`], without what chaos asked: it
+    /// breaks things on purpose, and what comes of that is no figure of the server's.
     pub endpoints: Vec<Endpoint>,
-    /// All endpoints together.
+    /// All of `endpoints` together: what headlines and thresholds look at.
     pub total: Endpoint,
-    /// The same without the chaos scenario, which breaks things on purpose: what thresholds look at.
-    pub steady: Vec<Endpoint>,
-    /// All endpoints of `steady` together.
-    pub steady_total: Endpoint,
+    /// What the chaos scenario asked, all endpoints together, if it ran.
+    pub chaos: Option<Endpoint>,
     /// Each scenario that ran, in the order of time.
     pub scenarios: Vec<Scenario>,
     /// What the harness broke on purpose, in the order of time.
     pub faults: Vec<Fault>,
+    /// When the harness stood still, in words: whoever reads figures should know.
+    pub notes: Vec<String>,
     /// What ended when.
     pub timeline: Timeline,
     /// Units over time, for each scenario that sold any.
@@ -44,7 +45,7 @@ pub struct Measures {
 /// The requests to an endpoint.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// Its name; `all` for all of them together.
+    /// Its name; `all` or `chaos` for several together.
     pub name: &'static str,
     /// How many requests ended.
     pub requests: u64,
@@ -58,7 +59,7 @@ pub struct Endpoint {
     /// What came back.
     pub answers: Answers,
     /// How long whole answers took, and time-outs, which took at least that long. Connections that were
-    /// cut or not made took no time that says anything.
+    /// cut or not made took no time that says anything, nor did what was under way while the harness stood still.
     pub latency: Latency,
 }
 
@@ -98,21 +99,25 @@ impl Endpoint {
         Self { name, requests: 0, errors: 0, began: Moment(u64::MAX), ended: Moment(0), answers, latency }
     }
 
-    fn record(&mut self, record: &Record) {
-        let error = is_error(&record.outcome);
+    fn record(&mut self, record: &Record, error: bool, latency: Option<u64>) {
         self.requests += 1;
         self.errors += u64::from(error);
         self.began = self.began.min(record.invoked);
         self.ended = self.ended.max(record.ended);
         self.answers.record(&record.outcome, error);
-        if let Some(nanoseconds) = latency(record) {
+        if let Some(nanoseconds) = latency {
             self.latency.record(nanoseconds);
         }
     }
 
+    /// From the first request to the last answer, in nanoseconds.
+    pub fn took(&self) -> u64 {
+        self.ended.0.saturating_sub(self.began.0)
+    }
+
     /// Answers a second that count as no error, from the first request to the last answer.
     pub fn rate(&self) -> f64 {
-        let seconds = Moment(self.ended.0.saturating_sub(self.began.0)).seconds();
+        let seconds = Moment(self.took()).seconds();
         if seconds > 0.0 { as_float(self.requests - self.errors) / seconds } else { 0.0 }
     }
 
@@ -129,14 +134,38 @@ pub(crate) fn as_float(count: u64) -> f64 {
     count
 }
 
-/// An answer that the client threw away is no error of the server's.
-fn is_error(outcome: &Outcome) -> bool {
-    outcome.is_error() && !matches!(outcome, Outcome::Unknown { why: Why::Lost, .. })
+/// When the harness stood still: what was under way then took no time that says anything.
+#[derive(Debug, Default)]
+struct Stills(Vec<(Moment, Moment)>);
+
+impl Stills {
+    fn of(history: &History) -> Self {
+        let stills = history.marks.iter().filter_map(|mark| match mark {
+            Mark::StoodStill { began, ended } => Some((*began, *ended)),
+            _ => None,
+        });
+        let mut stills: Vec<_> = stills.collect();
+        stills.sort_unstable();
+        Self(stills)
+    }
+
+    /// They do not overlap each other, so that their ends are in order, too.
+    fn touch(&self, record: &Record) -> bool {
+        let next = self.0.partition_point(|(_, ended)| *ended < record.invoked);
+        self.0.get(next).is_some_and(|(began, _)| *began <= record.ended)
+    }
+}
+
+/// Whether it counts as an error. A client that was not there to hear the answer waited in vain by its own fault.
+fn is_error(record: &Record, stills: &Stills) -> bool {
+    let timed_out = matches!(record.outcome, Outcome::Unknown { why: Why::TimedOut, .. });
+    record.outcome.is_error() && !(timed_out && stills.touch(record))
 }
 
 /// How long the answer took, in nanoseconds, if that says anything.
-fn latency(record: &Record) -> Option<u64> {
+fn latency(record: &Record, stills: &Stills) -> Option<u64> {
     match record.outcome {
+        _ if stills.touch(record) => None,
         Outcome::Unknown { why: Why::NotSent | Why::Cut | Why::Lost, .. } => None,
         _ => Some(record.ended.0.saturating_sub(record.invoked.0)),
     }
@@ -147,17 +176,20 @@ impl Measures {
     pub fn of(history: &History) -> Self {
         let ended = end_of(history);
         let mut endpoints = Operation::ENDPOINTS.map(Endpoint::new);
-        let mut chaos = Operation::ENDPOINTS.map(Endpoint::new);
+        let mut chaos = Endpoint::new("chaos");
+        let stills = Stills::of(history);
         let mut timeline = Timeline::new(Steps::over(Moment(0), ended));
         let mut scenarios: HashMap<ScenarioName, Scenario> = HashMap::new();
         for record in &history.records {
-            let endpoints = if record.scenario == ScenarioName::Chaos { &mut chaos } else { &mut endpoints };
             let name = record.operation.endpoint();
-            if let Some(endpoint) = endpoints.iter_mut().find(|endpoint| endpoint.name == name) {
-                endpoint.record(record);
+            let latency = latency(record, &stills);
+            let error = is_error(record, &stills);
+            if record.scenario == ScenarioName::Chaos {
+                chaos.record(record, error, latency);
+            } else if let Some(endpoint) = endpoints.iter_mut().find(|endpoint| endpoint.name == name) {
+                endpoint.record(record, error, latency);
             }
-            let error = is_error(&record.outcome);
-            timeline.record(record.ended, error, latency(record));
+            timeline.record(record.ended, error, latency);
             let scenario = scenarios.entry(record.scenario).or_insert_with(|| Scenario::seen_first_in(record));
             scenario.requests += 1;
             scenario.errors += u64::from(error);
@@ -177,23 +209,28 @@ impl Measures {
                 Mark::Fault { what, began, ended, .. } => {
                     faults.push(Fault { what: what.clone(), began: *began, ended: *ended });
                 }
-                Mark::Audit { .. } | Mark::Interrupted { .. } | Mark::End { .. } => {}
+                Mark::ClockStepped { .. }
+                | Mark::StoodStill { .. }
+                | Mark::Audit { .. }
+                | Mark::Interrupted { .. }
+                | Mark::End { .. } => {}
             }
         }
         faults.sort_by_key(|fault| (fault.began, fault.ended));
         let mut scenarios: Vec<_> = scenarios.into_values().collect();
         scenarios.sort_by_key(|scenario| (scenario.began, scenario.name));
         let spans: Vec<_> = scenarios.iter().map(|scenario| (scenario.name, scenario.began, scenario.ended)).collect();
-        let steady = asked(endpoints.to_vec());
-        let endpoints = asked(endpoints.iter().zip(&chaos).map(|(steady, chaos)| sum(steady.name, [steady, chaos])));
+        // That clocks came apart makes the verdict unknown, so it is told with that.
+        let stood_still = history.marks.iter().filter(|mark| matches!(mark, Mark::StoodStill { .. }));
+        let endpoints: Vec<_> = endpoints.into_iter().filter(|endpoint| endpoint.requests > 0).collect();
         Self {
             ended,
             total: sum("all", &endpoints),
             endpoints,
-            steady_total: sum("all", &steady),
-            steady,
+            chaos: Some(chaos).filter(|chaos| chaos.requests > 0),
             scenarios,
             faults,
+            notes: stood_still.filter_map(Mark::of_the_machine).collect(),
             timeline,
             stocks: stock::of(history, &spans),
         }
@@ -208,10 +245,6 @@ impl Scenario {
     fn seen_first_in(record: &Record) -> Self {
         Self::new(record.scenario, record.invoked, record.ended)
     }
-}
-
-fn asked(endpoints: impl IntoIterator<Item = Endpoint>) -> Vec<Endpoint> {
-    endpoints.into_iter().filter(|endpoint| endpoint.requests > 0).collect()
 }
 
 fn sum<'a>(name: &'static str, parts: impl IntoIterator<Item = &'a Endpoint>) -> Endpoint {
@@ -234,7 +267,7 @@ fn end_of(history: &History) -> Moment {
         // What was never whole again may say that it ends at the end of time.
         Mark::Fault { began, .. } => *began,
         Mark::Interrupted { at } | Mark::End { at, .. } => *at,
-        Mark::Audit { .. } => Moment(0),
+        Mark::Audit { .. } | Mark::ClockStepped { .. } | Mark::StoodStill { .. } => Moment(0),
     });
     history.records.iter().map(|record| record.ended).chain(marks).max().unwrap_or_default()
 }

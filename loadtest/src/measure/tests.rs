@@ -1,7 +1,7 @@
 //! Figures out of small histories whose figures are plain to see.
 
 use super::*;
-use crate::history::{Code, Header, Key, Limits, News, OrderStatus, OrderView, ProductUnderTest, Scope, TargetKind};
+use crate::history::{Code, Header, Key, Limits, News, OrderStatus, OrderView, ProductUnderTest, Scope};
 
 const SECOND: u64 = Moment::SECOND;
 /// What the server's clock shows when the history's begins, in microseconds.
@@ -11,25 +11,7 @@ const SERVER_BEGAN: i64 = 1_764_640_800_000_000;
 pub(crate) fn history_of(records: Vec<Record>) -> History {
     let limits = Limits { hold_ttl_seconds: 2, payment_window_seconds: 5, max_qty_per_hold: 100 };
     let product = ProductUnderTest { product: 1, scenario: ScenarioName::Rush, stock: 10, made: Moment(0) };
-    let header = Header {
-        format: Header::FORMAT,
-        harness: "0.1.0".to_owned(),
-        run: "test".to_owned(),
-        seed: 1,
-        began_at: SERVER_BEGAN,
-        command: "holdfast-loadtest run".to_owned(),
-        target: TargetKind::Private,
-        url: "http://127.0.0.1:1".to_owned(),
-        database: None,
-        scope: Scope::Sole,
-        limits,
-        users: 1,
-        duration_milliseconds: 1,
-        max_wait_milliseconds: 1,
-        scenarios: Vec::new(),
-        products: vec![product],
-        audited: false,
-    };
+    let header = Header { began_at: SERVER_BEGAN, products: vec![product], ..Header::bare(limits) };
     History { header, records, marks: Vec::new() }
 }
 
@@ -157,6 +139,7 @@ fn an_empty_history_has_no_figures() {
     let measures = Measures::of(&history_of(Vec::new()));
     assert_eq!((measures.total.requests, measures.total.error_share(), measures.total.rate()), (0, 0.0, 0.0));
     assert!(measures.endpoints.is_empty() && measures.stocks.is_empty() && measures.scenarios.is_empty());
+    assert!(measures.chaos.is_none());
 }
 
 #[test]
@@ -190,12 +173,42 @@ fn endpoints_scenarios_and_faults_are_told_apart() {
     ];
     let measures = Measures::of(&history);
     let counts = |endpoints: &[Endpoint]| endpoints.iter().map(|one| (one.name, one.requests)).collect::<Vec<_>>();
-    assert_eq!(counts(&measures.endpoints), [("hold", 2), ("order", 1)]);
-    assert_eq!(counts(&measures.steady), [("hold", 2)]);
-    assert_eq!((measures.total.requests, measures.ended), (3, Moment(3 * SECOND)));
+    assert_eq!(counts(&measures.endpoints), [("hold", 2)]);
+    assert_eq!((measures.total.requests, measures.ended), (2, Moment(3 * SECOND)));
+    assert_eq!(measures.chaos.as_ref().map(|chaos| (chaos.name, chaos.requests)), Some(("chaos", 1)));
     assert_eq!(measures.endpoints[0].latency.longest(), Some(SECOND / 5));
     let names: Vec<_> = measures.scenarios.iter().map(|one| (one.name, one.requests, one.finished)).collect();
     assert_eq!(names, [(ScenarioName::Rush, 2, true), (ScenarioName::Chaos, 1, false)]);
     assert_eq!(measures.faults.len(), 1);
     assert_eq!(measures.timeline.iter().map(|step| step.requests).sum::<u64>(), 3);
+}
+
+#[test]
+fn what_was_under_way_while_the_harness_stood_still_has_no_latency() {
+    let timed_out = |invoked, ended| {
+        let outcome = Outcome::Unknown { why: Why::TimedOut, status: None };
+        record(invoked, ended, Operation::ReleaseHold { hold: 1 }, outcome)
+    };
+    let mut history = history_of(vec![
+        hold(10, 11, 1, 1),
+        hold(12, 52, 2, 1),
+        hold(20, 30, 3, 1),
+        hold(60, 61, 4, 1),
+        timed_out(24, 51),
+        timed_out(51, 52),
+    ]);
+    let tenths = |tenths: u64| Moment(tenths * SECOND / 10);
+    history.marks = vec![
+        Mark::StoodStill { began: tenths(70), ended: tenths(90) },
+        Mark::StoodStill { began: tenths(25), ended: tenths(50) },
+    ];
+    let measures = Measures::of(&history);
+    assert_eq!((measures.total.requests, measures.total.latency.count()), (6, 3));
+    assert_eq!(measures.total.errors, 1, "nobody was there to hear the answer of the other");
+    assert_eq!(measures.total.latency.longest(), Some(SECOND / 10));
+    assert!(
+        measures.notes.iter().any(|note| note.contains("stood still for 2.5 s from 2.5 s on")),
+        "{:?}",
+        measures.notes
+    );
 }

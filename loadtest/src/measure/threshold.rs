@@ -102,15 +102,17 @@ impl Threshold {
     /// Holds it against the figures of a run.
     pub fn judge(&self, measures: &Measures) -> Judged {
         let endpoint = match self.endpoint {
-            None => Some(&measures.steady_total),
-            Some(name) => measures.steady.iter().find(|endpoint| endpoint.name == name),
+            None => Some(&measures.total),
+            Some(name) => measures.endpoints.iter().find(|endpoint| endpoint.name == name),
         };
         let figure = endpoint.and_then(|endpoint| self.figure_of(endpoint));
         let Some((seen, samples)) = figure else {
             let what = if self.is_time() { "answer" } else { "request" };
-            let seen = match self.endpoint {
-                Some(endpoint) => format!("no {what} of {endpoint} was seen"),
-                None => format!("no {what} was seen"),
+            let of = self.endpoint.map_or_else(String::new, |endpoint| format!(" of {endpoint}"));
+            // Who asks about a run of chaos alone is to hear why nothing of it counts.
+            let seen = match measures.chaos {
+                Some(_) => format!("no {what}{of} was seen outside chaos, which breaks things on purpose"),
+                None => format!("no {what}{of} was seen"),
             };
             return Judged { threshold: self.clone(), reached: Reached::Unknown, seen, samples: 0 };
         };

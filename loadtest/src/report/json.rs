@@ -12,8 +12,10 @@
 //! | `checks[].breaches` | the first ones: `what`, `product`, `at_seconds`, `records`, each with its `position` in the history, and itself as the history has it |
 //! | `thresholds` | each: `fail_if`, `reached` (`met`, `missed`, `unknown`), `seen`, `samples` |
 //! | `total`, `endpoints` | requests and errors, `per_second`, `latency_nanoseconds` or null, `answers` by status and code |
+//! | `chaos` | the same of all that the chaos scenario asked, which is not in `total` and `endpoints`; null if it did not run |
 //! | `scenarios` | each that ran: when, requests, errors, whether it finished, what kept it from that |
 //! | `faults` | what the harness broke on purpose, and when |
+//! | `notes` | when the harness stood still, in words, since figures may show it |
 //! | `timeline` | `step_seconds` and the steps of the run: requests, errors, percentiles in nanoseconds or null |
 //! | `stocks` | each scenario's units: products, `stocked` or null, and `held` and `sold` at the fullest moment of each step |
 //! | `history`, `goose_reports` | where they are |
@@ -64,7 +66,9 @@ pub(super) fn document(run: &Run) -> Result<String, serde_json::Error> {
         "thresholds": run.thresholds.iter().map(threshold).collect::<Vec<_>>(),
         "total": endpoint(&measures.total),
         "endpoints": measures.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
+        "chaos": measures.chaos.as_ref().map(endpoint),
         "scenarios": measures.scenarios.iter().map(scenario).collect::<Vec<_>>(),
+        "notes": measures.notes,
         "faults": measures.faults.iter().map(fault).collect::<Vec<_>>(),
         "timeline": {
             "step_seconds": measures.timeline.steps.seconds(),

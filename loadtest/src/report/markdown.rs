@@ -8,26 +8,22 @@
 )]
 
 use super::Run;
-use super::words::{self, Line, counted, percent, rate, thousands};
+use super::words::{self, Line, thousands};
 use crate::check::{Checked, Standing};
 use crate::measure::threshold::Reached;
 
 /// The report.
 pub(super) fn summary(run: &Run) -> String {
     let header = &run.history.header;
-    let total = &run.measures.total;
     let mut text = format!("## {} {}\n\n", mark(run.verdict.standing()), escaped(&words::verdict(run)));
     text.push_str(&format!(
-        "{} against {} in {}: {} a second, {} ({}), seed {}.\n\n",
-        counted(total.requests, "request"),
+        "Against {}, seed {}, in {}: {}.\n\n",
         escaped(&words::target(header)),
-        words::time(run.measures.ended.0),
-        rate(total.rate()),
-        counted(total.errors, "error"),
-        percent(total.error_share()),
         header.seed,
+        words::time(run.measures.ended.0),
+        words::figures(run.measures).join("; and "),
     ));
-    for trouble in &run.verdict.troubles {
+    for trouble in run.verdict.troubles.iter().chain(&run.measures.notes) {
         text.push_str(&format!("> {}\n\n", escaped(trouble)));
     }
     text.push_str("| | check | judged | promise |\n|---|---|--:|---|\n");
@@ -109,7 +105,7 @@ fn endpoints(run: &Run) -> String {
     text.push_str("\n|---|--:|--:|");
     text.push_str(&"--:|".repeat(words::PERCENTILES.len()));
     text.push('\n');
-    for endpoint in &run.measures.endpoints {
+    for endpoint in run.measures.endpoints.iter().chain(&run.measures.chaos) {
         let figures = words::percentiles(endpoint.latency.percentiles()).join(" | ");
         let (requests, errors) = (thousands(endpoint.requests), thousands(endpoint.errors));
         text.push_str(&format!("| {} | {requests} | {errors} | {figures} |\n", endpoint.name));

@@ -15,7 +15,9 @@ mod words;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+pub(crate) use terminal::table;
 pub use terminal::terminal;
+pub(crate) use words::{standing as standing_word, thousands, verdict as verdict_sentence};
 
 use crate::check::{Standing, Verdict};
 use crate::history::History;

@@ -9,7 +9,7 @@
 
 use console::{Style, measure_text_width};
 
-use super::words::{self, counted, percent, rate, thousands};
+use super::words::{self, counted, thousands};
 use super::{Run, words::Line};
 use crate::check::{Checked, Standing};
 use crate::measure::threshold::Reached;
@@ -42,7 +42,8 @@ pub fn terminal(run: &Run) -> String {
     }
     lines.extend(breaches(run));
     lines.push(String::new());
-    lines.push(figures(run));
+    lines.extend(words::figures(run.measures));
+    lines.extend(run.measures.notes.iter().map(|note| format!("note: {note}")));
     lines.push(String::new());
     lines.push(sentence(run));
     lines.extend(where_things_are(run));
@@ -77,7 +78,7 @@ fn check_row(checked: &Checked) -> Vec<String> {
 }
 
 /// Rows of equal columns, two spaces apart.
-fn table(rows: impl IntoIterator<Item = Vec<String>>) -> Vec<String> {
+pub(crate) fn table(rows: impl IntoIterator<Item = Vec<String>>) -> Vec<String> {
     let rows: Vec<_> = rows.into_iter().collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -118,22 +119,6 @@ fn breaches(run: &Run) -> Vec<String> {
         }
     }
     lines
-}
-
-fn figures(run: &Run) -> String {
-    let total = &run.measures.total;
-    let mut text = format!(
-        "{} in {}, {} a second, {} ({})",
-        counted(total.requests, "request"),
-        words::time(run.measures.ended.0),
-        rate(total.rate()),
-        counted(total.errors, "error"),
-        percent(total.error_share()),
-    );
-    if let Some(figures) = total.latency.percentiles() {
-        text.push_str(&format!("; p50 {}, p99 {}", words::time(figures.p50), words::time(figures.p99)));
-    }
-    text
 }
 
 fn sentence(run: &Run) -> String {

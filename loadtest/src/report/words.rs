@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use super::Run;
 use crate::check::{Check, Standing};
 use crate::history::{
-    Header, History, HoldStatus, Moment, News, Operation, OrderStatus, Outcome, Record, Scope, TargetKind,
+    Header, History, HoldStatus, Mark, Moment, News, Operation, OrderStatus, Outcome, Record, Scope, TargetKind,
 };
 use crate::measure::threshold::Reached;
-use crate::measure::{Percentiles, Stock, as_float, code_name, why_name};
+use crate::measure::{Measures, Percentiles, Stock, as_float, code_name, why_name};
 
 /// The verdict in one sentence.
-pub(super) fn verdict(run: &Run) -> String {
+pub(crate) fn verdict(run: &Run) -> String {
     match run.verdict.standing() {
         Standing::Broken => {
             let broken: Vec<_> =
@@ -41,6 +41,8 @@ fn why_unknown(run: &Run) -> String {
     let unknown = run.checks(Standing::Unknown);
     if run.verdict.interrupted {
         "the run was interrupted, or its history is cut off".to_owned()
+    } else if run.history.marks.iter().any(|mark| matches!(mark, Mark::ClockStepped { .. })) {
+        "this machine slept, or its time was set".to_owned()
     } else if !run.verdict.troubles.is_empty() {
         format!("{} did not do what they are for", counted(run.verdict.troubles.len() as u64, "scenario"))
     } else if unknown > 0 {
@@ -51,7 +53,7 @@ fn why_unknown(run: &Run) -> String {
 }
 
 /// A standing, as one word or two.
-pub(super) const fn standing(standing: Standing) -> &'static str {
+pub(crate) const fn standing(standing: Standing) -> &'static str {
     match standing {
         Standing::Held => "held",
         Standing::Broken => "broken",
@@ -81,7 +83,7 @@ pub(super) const fn exit_code(code: u8) -> &'static str {
 }
 
 /// `12,345`.
-pub(super) fn thousands(count: u64) -> String {
+pub(crate) fn thousands(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (position, digit) in digits.chars().enumerate() {
@@ -131,6 +133,39 @@ pub(super) fn percent(share: f64) -> String {
         value if value < 100.0 => "> 99.9 %".to_owned(),
         _ => "100 %".to_owned(),
     }
+}
+
+/// The figures of a run, in a line or two: how much, how fast, how many errors; then what chaos broke on purpose,
+/// which counts for no threshold either.
+pub(super) fn figures(measures: &Measures) -> Vec<String> {
+    let steady = (measures.total.requests > 0 || measures.chaos.is_none()).then(|| steady_figures(measures));
+    steady.into_iter().chain(chaos_figures(measures)).collect()
+}
+
+fn steady_figures(measures: &Measures) -> String {
+    let total = &measures.total;
+    let mut text = format!(
+        "{} in {}, {} a second, {} ({})",
+        counted(total.requests, "request"),
+        time(total.took()),
+        rate(total.rate()),
+        counted(total.errors, "error"),
+        percent(total.error_share()),
+    );
+    if let Some(figures) = total.latency.percentiles() {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "; p50 {}, p99 {}", time(figures.p50), time(figures.p99));
+    }
+    text
+}
+
+fn chaos_figures(measures: &Measures) -> Option<String> {
+    let chaos = measures.chaos.as_ref()?;
+    Some(format!(
+        "{} in chaos, which breaks things on purpose, {} of them in vain: these count in no other figure and for no threshold",
+        counted(chaos.requests, "request"),
+        thousands(chaos.errors),
+    ))
 }
 
 /// A time with three digits and the unit that suits it.

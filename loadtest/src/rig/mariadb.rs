@@ -23,6 +23,9 @@ const MISSING: &str = "on Debian and Ubuntu: apt-get install mariadb-server-core
 #[derive(Clone, Debug, Default)]
 pub struct MariaDbBuilder {
     arguments: Vec<OsString>,
+    first_arguments: Vec<OsString>,
+    data_parent: Option<PathBuf>,
+    user: Option<(u32, u32)>,
 }
 
 impl MariaDbBuilder {
@@ -30,6 +33,27 @@ impl MariaDbBuilder {
     #[must_use]
     pub fn argument(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// An argument that counts the first time only, not after a restart.
+    #[must_use]
+    pub fn first_argument(mut self, argument: impl Into<OsString>) -> Self {
+        self.first_arguments.push(argument.into());
+        self
+    }
+
+    /// The folder in which its data folder is made, such as a disk of its own.
+    #[must_use]
+    pub fn data_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.data_parent = Some(folder.into());
+        self
+    }
+
+    /// The user and the group whom it runs as, if this process may choose that.
+    #[must_use]
+    pub fn user(mut self, user: (u32, u32)) -> Self {
+        self.user = rustix::process::getuid().is_root().then_some(user);
         self
     }
 
@@ -41,23 +65,29 @@ impl MariaDbBuilder {
         const TRIES: usize = 10;
         let program = process::find_program(&["mariadbd", "mysqld"])
             .ok_or(RigError::ProgramMissing { program: "mariadbd", hint: MISSING })?;
-        let prepare = || -> Result<_, RigError> {
+        let (parent, user) = (self.data_parent.clone(), self.user);
+        let prepare = move || -> Result<_, RigError> {
             let template = template(&program)?;
             let folder = InstanceFolder::make().map_err(RigError::system("make a folder"))?;
-            workspace::copy_folder(&template, &folder.path().join("data"))
-                .map_err(RigError::system("copy a data folder"))?;
-            Ok((program, folder))
+            let data = parent.unwrap_or_else(|| folder.path().to_owned()).join("data");
+            workspace::copy_folder(&template, &data).map_err(RigError::system("copy a data folder"))?;
+            if let Some(user) = user {
+                workspace::give_folder(folder.path(), user).map_err(RigError::system("give a folder away"))?;
+            }
+            Ok((program, folder, data))
         };
-        let (program, folder) = tokio::task::spawn_blocking(prepare)
+        let (program, folder, data) = tokio::task::spawn_blocking(prepare)
             .await
             .map_err(|error| RigError::system("prepare a data folder")(error.into()))??;
         let mut tries = 0;
         loop {
             tries += 1;
             let port = free_port().map_err(RigError::system("find a free port"))?;
-            let plan = self.plan(&program, folder.path(), port);
-            match launch(&plan, port, folder.path()).await {
-                Ok(process) => return Ok(MariaDb { plan, port, process, folder }),
+            let plan = self.plan(&program, folder.path(), &data, port);
+            let mut first_plan = plan.clone();
+            first_plan.arguments.extend(self.first_arguments.iter().cloned());
+            match launch(&first_plan, port, &data).await {
+                Ok(process) => return Ok(MariaDb { plan, port, process, data, folder }),
                 // Between our look and its bind, somebody else took the port.
                 Err(RigError::Ended { log, .. }) if log.contains("already in use") && tries < TRIES => {}
                 Err(error) => return Err(error),
@@ -65,19 +95,20 @@ impl MariaDbBuilder {
         }
     }
 
-    fn plan(&self, program: &Path, folder: &Path, port: u16) -> Plan {
-        let path = |name: &str, file: &str| {
+    fn plan(&self, program: &Path, folder: &Path, data: &Path, port: u16) -> Plan {
+        let path = |name: &str, path: &Path| {
             let mut argument = OsString::from(name);
-            argument.push(folder.join(file));
+            argument.push(path);
             argument
         };
         let mut plan = Plan::new(program);
+        plan.user = self.user;
         // Must come first, or the machine's own settings count.
         plan.arguments.push("--no-defaults".into());
         plan.arguments.extend([
-            path("--datadir=", "data"),
-            path("--socket=", "socket"),
-            path("--pid-file=", "pid"),
+            path("--datadir=", data),
+            path("--socket=", &folder.join("socket")),
+            path("--pid-file=", &folder.join("pid")),
             format!("--port={port}").into(),
         ]);
         plan.arguments.extend(
@@ -93,7 +124,9 @@ impl MariaDbBuilder {
             ]
             .map(OsString::from),
         );
-        plan.arguments.extend(user_argument());
+        if self.user.is_none() {
+            plan.arguments.extend(user_argument());
+        }
         plan.arguments.extend(self.arguments.iter().cloned());
         plan
     }
@@ -106,6 +139,7 @@ pub struct MariaDb {
     port: u16,
     // Before the folder, so that it is killed before its data vanishes.
     process: Process,
+    data: PathBuf,
     folder: InstanceFolder,
 }
 
@@ -143,6 +177,11 @@ impl MariaDb {
         self.folder.path().join("socket")
     }
 
+    /// The number of its process.
+    pub fn process_id(&self) -> i32 {
+        self.process.id()
+    }
+
     /// What it wrote since it was last started.
     pub fn log(&self) -> &Log {
         self.process.log()
@@ -175,7 +214,7 @@ impl MariaDb {
     /// If it does not start, or something else has taken its port.
     pub async fn restart(&mut self) -> Result<(), RigError> {
         self.process.kill().await;
-        self.process = launch(&self.plan, self.port, self.folder.path()).await?;
+        self.process = launch(&self.plan, self.port, &self.data).await?;
         Ok(())
     }
 
@@ -200,9 +239,8 @@ fn root_url(port: u16) -> String {
     format!("mysql://root@127.0.0.1:{port}/")
 }
 
-async fn launch(plan: &Plan, port: u16, folder: &Path) -> Result<Process, RigError> {
+async fn launch(plan: &Plan, port: u16, data: &Path) -> Result<Process, RigError> {
     let process = Process::spawn(plan).await?;
-    let data = folder.join("data");
     process
         .wait_until("answer", START_LIMIT, || async {
             // Another server may have the port, and ours may be about to fail for it.
@@ -265,7 +303,7 @@ fn user_argument() -> Option<OsString> {
 
 /// A port that nobody listens on, from below the range that the kernel gives to outgoing connections, so
 /// that it is still free after a restart.
-fn free_port() -> std::io::Result<u16> {
+pub(super) fn free_port() -> std::io::Result<u16> {
     const TRIES: usize = 100;
     for _ in 0..TRIES {
         let port = fastrand::u16(10_000..32_000);

@@ -9,6 +9,8 @@
 
 pub mod client;
 pub mod database;
+pub mod disk;
+pub mod galera;
 mod mariadb;
 pub mod process;
 pub mod proxy;
@@ -60,6 +62,14 @@ pub enum RigError {
         program: String,
         /// How it ended.
         status: ExitStatus,
+    },
+    /// The machine does not let this user do it.
+    #[error("this user may not {doing}: {said}")]
+    NotPermitted {
+        /// What was tried.
+        doing: &'static str,
+        /// What the machine said.
+        said: String,
     },
     /// A system call failed.
     #[error("could not {doing}: {source}")]

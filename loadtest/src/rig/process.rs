@@ -31,12 +31,29 @@ pub struct Plan {
     pub environment: Vec<(OsString, OsString)>,
     /// Where it runs.
     pub directory: Option<PathBuf>,
+    /// How many lines of its output are kept; what it writes after those is read and forgotten.
+    pub kept_lines: usize,
+    /// The user and the group whom it runs as, if not as this process does. Only root may choose.
+    pub user: Option<(u32, u32)>,
+    /// Whether the permissions of files count for it even if it is root.
+    pub obeys_permissions: bool,
 }
+
+/// The user and the group that own nothing.
+pub const NOBODY: (u32, u32) = (65_534, 65_534);
 
 impl Plan {
     /// A program without arguments.
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), arguments: Vec::new(), environment: Vec::new(), directory: None }
+        Self {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            directory: None,
+            kept_lines: usize::MAX,
+            user: None,
+            obeys_permissions: false,
+        }
     }
 
     fn name(&self) -> String {
@@ -46,7 +63,15 @@ impl Plan {
 
     fn command(&self) -> Command {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.program).args(&self.arguments);
+        command.args(["--pdeathsig", "KILL"]);
+        if let Some((user, group)) = self.user {
+            command.args(["--reuid", &user.to_string(), "--regid", &group.to_string(), "--clear-groups"]);
+        }
+        // Nobody else has what is taken away here, or may take it away.
+        if self.obeys_permissions && rustix::process::getuid().is_root() {
+            command.args(["--bounding-set", "-dac_override,-dac_read_search"]);
+        }
+        command.arg("--").arg(&self.program).args(&self.arguments);
         command.env_clear();
         for name in ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"] {
             if let Some(value) = std::env::var_os(name) {
@@ -157,16 +182,16 @@ impl Process {
         let (answer, spawned) = oneshot::channel();
         spawner().send((plan.command(), answer)).map_err(|_| failed()(io::ErrorKind::BrokenPipe.into()))?;
         let child = spawned.await.map_err(|_| failed()(io::ErrorKind::BrokenPipe.into()))?.map_err(failed())?;
-        Self::watch(name.clone(), child).map_err(failed())
+        Self::watch(name.clone(), child, plan.kept_lines).map_err(failed())
     }
 
-    fn watch(name: String, mut child: Child) -> io::Result<Self> {
+    fn watch(name: String, mut child: Child, kept_lines: usize) -> io::Result<Self> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidData)?;
         let lines = Arc::new(watch::Sender::new(Vec::new()));
         let log = Log { lines: lines.subscribe() };
         let readers = [
-            child.stdout.take().map(|stream| reader(stream, Stream::Out, Arc::clone(&lines))),
-            child.stderr.take().map(|stream| reader(stream, Stream::Err, lines)),
+            child.stdout.take().map(|stream| reader(stream, Stream::Out, Arc::clone(&lines), kept_lines)),
+            child.stderr.take().map(|stream| reader(stream, Stream::Err, lines, kept_lines)),
         ];
         let (end, ended) = watch::channel(None);
         let reaped = Arc::new(Mutex::new(false));
@@ -354,17 +379,47 @@ pub(crate) fn find_program(names: &[&str]) -> Option<PathBuf> {
     names.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|file| Path::is_file(file)))
 }
 
+/// The library that shows a program another time of day.
+///
+/// # Errors
+/// [`RigError::ProgramMissing`] if it is not installed.
+pub(crate) async fn fake_clock() -> Result<String, RigError> {
+    const MISSING: RigError =
+        RigError::ProgramMissing { program: "faketime", hint: "on Debian and Ubuntu: apt-get install faketime" };
+    const LIMIT: Duration = Duration::from_secs(30);
+    let mut plan = Plan::new(find_program(&["faketime"]).ok_or(MISSING)?);
+    // Where the library is, only its program knows; it may be a pattern that only the loader understands.
+    plan.arguments = ["-f", "+0", "printenv", "LD_PRELOAD"].map(OsString::from).to_vec();
+    let finished = run(&plan, LIMIT).await?;
+    // Of its two, processes with several threads need the other one.
+    let library = finished.out.trim().replace("libfaketime.so", "libfaketimeMT.so");
+    if library.contains("libfaketimeMT.so") { Ok(library) } else { Err(MISSING) }
+}
+
 fn reader(
     stream: impl Read + Send + 'static,
     kind: Stream,
     lines: Arc<watch::Sender<Vec<Line>>>,
+    kept_lines: usize,
 ) -> io::Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new().name("read a child's output".to_owned()).spawn(move || {
-        for line in BufReader::new(stream).split(b'\n') {
+        let mut stream = BufReader::new(stream);
+        for line in stream.by_ref().split(b'\n') {
             let Ok(bytes) = line else { break };
             let text = String::from_utf8_lossy(&bytes).trim_end_matches('\r').to_owned();
-            lines.send_modify(|all| all.push(Line { stream: kind, text }));
+            lines.send_if_modified(|all| {
+                let kept = all.len() < kept_lines;
+                if kept {
+                    all.push(Line { stream: kind, text });
+                }
+                kept
+            });
+            if lines.borrow().len() >= kept_lines {
+                break;
+            }
         }
+        // A pipe that nobody reads would stop the child.
+        let _ = io::copy(&mut stream, &mut io::sink());
     })
 }
 

@@ -25,6 +25,8 @@ pub struct ServerBuilder {
     program: PathBuf,
     settings: Vec<(OsString, OsString)>,
     directory: Option<PathBuf>,
+    kept_lines: usize,
+    obeys_permissions: bool,
 }
 
 impl ServerBuilder {
@@ -46,6 +48,32 @@ impl ServerBuilder {
     #[must_use]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
+        self
+    }
+
+    /// How many lines of its log are kept, for a server that writes more than memory should hold.
+    #[must_use]
+    pub fn kept_lines(mut self, lines: usize) -> Self {
+        self.kept_lines = lines;
+        self
+    }
+
+    /// With a clock that is off by so many seconds; how fast it goes stays, and so does the monotonic one.
+    ///
+    /// # Errors
+    /// [`RigError::ProgramMissing`] if the program `faketime` is not installed.
+    pub async fn clock_off_by(self, seconds: i64) -> Result<Self, RigError> {
+        let library = process::fake_clock().await?;
+        Ok(self
+            .setting("LD_PRELOAD", &library)
+            .setting("FAKETIME", &format!("{seconds:+}"))
+            .setting("FAKETIME_DONT_FAKE_MONOTONIC", "1"))
+    }
+
+    /// As one for whom the permissions of files count, even if this process is root.
+    #[must_use]
+    pub fn obeying_permissions(mut self) -> Self {
+        self.obeys_permissions = true;
         self
     }
 
@@ -81,7 +109,17 @@ impl ServerBuilder {
     /// # Errors
     /// If it goes on for two minutes.
     pub async fn run(&self, arguments: &[&str]) -> Result<Finished, RigError> {
-        process::run(&self.plan(arguments), COMMAND_LIMIT).await
+        self.run_within(arguments, COMMAND_LIMIT).await
+    }
+
+    /// The same, for a command that may take longer, or must not take as long.
+    ///
+    /// # Errors
+    /// If it goes on for longer than `limit`.
+    pub async fn run_within(&self, arguments: &[&str], limit: Duration) -> Result<Finished, RigError> {
+        let mut plan = self.plan(arguments);
+        plan.kept_lines = usize::MAX;
+        process::run(&plan, limit).await
     }
 
     fn plan(&self, arguments: &[&str]) -> Plan {
@@ -89,6 +127,8 @@ impl ServerBuilder {
         plan.arguments = arguments.iter().map(OsString::from).collect();
         plan.environment.clone_from(&self.settings);
         plan.directory.clone_from(&self.directory);
+        plan.kept_lines = self.kept_lines;
+        plan.obeys_permissions = self.obeys_permissions;
         plan
     }
 }
@@ -106,7 +146,9 @@ impl ServerProcess {
     /// For a server whose binary is `program`; in the service's own tests that is
     /// `env!("CARGO_BIN_EXE_holdfast")`. It listens on a free port of 127.0.0.1, and inherits no settings.
     pub fn builder(program: impl Into<PathBuf>) -> ServerBuilder {
-        ServerBuilder { program: program.into(), settings: Vec::new(), directory: None }
+        let program = program.into();
+        let (settings, directory) = (Vec::new(), None);
+        ServerBuilder { program, settings, directory, kept_lines: usize::MAX, obeys_permissions: false }
             .setting("LISTEN_ADDR", "127.0.0.1:0")
             .setting("RUST_BACKTRACE", "1")
     }

@@ -8,10 +8,13 @@
 
 use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const OWNER_LOCK: &str = "owner.lock";
+
+/// Where an instance that has a disk of its own has it.
+pub(super) const DISK: &str = "disk";
 
 /// A folder of a running instance. Dropping it removes it.
 #[derive(Debug)]
@@ -30,8 +33,7 @@ impl InstanceFolder {
             let path = entry.path();
             let is_instance = entry.file_name().to_string_lossy().starts_with("instance-");
             if is_instance && is_orphan(&path) {
-                // Another user of the machine may be about to remove it too.
-                let _ = std::fs::remove_dir_all(&path);
+                remove(&path);
             }
         }
         let path = loop {
@@ -53,9 +55,15 @@ impl InstanceFolder {
 
 impl Drop for InstanceFolder {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by whoever makes the next folder.
-        let _ = std::fs::remove_dir_all(&self.path);
+        remove(&self.path);
     }
+}
+
+/// Removes an instance's folder. What cannot be removed now is removed by whoever makes the next one.
+fn remove(folder: &Path) {
+    super::disk::unmount(&folder.join(DISK));
+    // Somebody else may be about to remove it, too.
+    let _ = std::fs::remove_dir_all(folder);
 }
 
 fn is_orphan(folder: &Path) -> bool {
@@ -102,11 +110,27 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The rig's own folder, private to this user of the machine.
+/// Gives a folder with all that is in it to a user and a group.
+pub(crate) fn give_folder(folder: &Path, (user, group): (u32, u32)) -> io::Result<()> {
+    std::os::unix::fs::chown(folder, Some(user), Some(group))?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            give_folder(&entry.path(), (user, group))?;
+        } else {
+            std::os::unix::fs::chown(entry.path(), Some(user), Some(group))?;
+        }
+    }
+    Ok(())
+}
+
+/// The rig's own folder. Others of the machine cannot look into it, nor into what is in it; who is given a
+/// folder there can reach that.
 fn base() -> io::Result<PathBuf> {
+    const MODE: u32 = 0o711;
     let user = rustix::process::getuid();
     let base = std::env::temp_dir().join(format!("holdfast-rig-{}", user.as_raw()));
-    match DirBuilder::new().mode(0o700).create(&base) {
+    match DirBuilder::new().mode(MODE).create(&base) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
@@ -114,6 +138,9 @@ fn base() -> io::Result<PathBuf> {
     let metadata = std::fs::symlink_metadata(&base)?;
     if !metadata.is_dir() || metadata.uid() != user.as_raw() {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, format!("{} is not ours", base.display())));
+    }
+    if metadata.mode() & 0o777 != MODE {
+        std::fs::set_permissions(&base, std::fs::Permissions::from_mode(MODE))?;
     }
     Ok(base)
 }

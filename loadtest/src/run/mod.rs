@@ -4,6 +4,7 @@
 //!
 //! What does not belong here: what a scenario does, how a history is judged, what a report looks like.
 
+mod clocks;
 mod lanes;
 mod settings;
 mod stock;
@@ -34,8 +35,8 @@ const HOST_PATIENCE: Duration = Duration::from_secs(10);
 /// The same, for a private one, which has said that it is ready.
 const PRIVATE_PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long a server may fail for the moment before the run begins.
-const SETUP_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a server may fail for the moment before the run begins: long enough for one that hardly gets a processor.
+const SETUP_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Why there was no run, or no verdict on it.
 #[derive(Debug, thiserror::Error)]
@@ -282,6 +283,8 @@ async fn record(attempt: &Attempt<'_>, header: &Header, place: &mut Option<PathB
     let (recorder, writing) = Recorder::begin(&path, header, *began)?;
     *place = Some(path.clone());
     let hands = lanes::Hands { settings, target, header, recorder: &recorder, stop, watcher };
+    let shown = Arc::clone(watcher);
+    let clocks = clocks::Clocks::watch(recorder.clone(), move |text| shown.note(text));
     let ran = guarded(stop, async {
         watcher.begun(&recorder, header, &check::plan(header), lanes::expected(&hands));
         lanes::run(&hands).await;
@@ -296,6 +299,7 @@ async fn record(attempt: &Attempt<'_>, header: &Header, place: &mut Option<PathB
     });
     let ran = ran.await;
     // After a panic too: the clean-up goes by what is written.
+    clocks.end();
     recorder.end();
     watcher.ended();
     let written = tokio::task::spawn_blocking(|| writing.wait()).await;

@@ -12,5 +12,5 @@ mod retry;
 pub use cleanup::{Cleaned, Left, Mess, clean_up, clean_up_within};
 pub use error::TargetError;
 pub use operator::{Ended, Found, Operator};
-pub use private::{AuditAnswer, Private, PrivateDatabase, find_server, random_secrets};
+pub use private::{AuditAnswer, Private, PrivateDatabase, audit_answer, find_server, random_secrets};
 pub use retry::retry;

@@ -14,7 +14,7 @@ use super::TargetError;
 use crate::api::Secrets;
 use crate::rig::RigError;
 use crate::rig::database::{MariaDb, Session};
-use crate::rig::process;
+use crate::rig::process::{self, Finished};
 use crate::rig::server::{ServerBuilder, ServerProcess};
 
 /// The name of the server's binary.
@@ -163,13 +163,21 @@ impl Private {
     /// If it could not check, with what it wrote.
     pub async fn audit(&self) -> Result<AuditAnswer, TargetError> {
         let finished = self.builder.run(&["audit", "--json"]).await?;
-        let answer: AuditJson = serde_json::from_str(&finished.out).map_err(|_| TargetError::Audit {
-            code: finished.code(),
-            output: format!("{}{}", finished.out, finished.err),
-        })?;
-        let breaches = answer.breaches.iter().map(AuditBreach::words).collect();
-        Ok(AuditAnswer { clean: answer.clean && finished.code() == Some(0), breaches })
+        audit_answer(&finished)
     }
+}
+
+/// What a `holdfast audit --json` that has ended said.
+///
+/// # Errors
+/// If it could not check, with what it wrote.
+pub fn audit_answer(finished: &Finished) -> Result<AuditAnswer, TargetError> {
+    let answer: AuditJson = serde_json::from_str(&finished.out).map_err(|_| TargetError::Audit {
+        code: finished.code(),
+        output: format!("{}{}", finished.out, finished.err),
+    })?;
+    let breaches = answer.breaches.iter().map(AuditBreach::words).collect();
+    Ok(AuditAnswer { clean: answer.clean && finished.code() == Some(0), breaches })
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! A right sale is never accused, and a wrong one is.
 
-use holdfast_loadtest::check::{Check, Verdict, judge};
+use holdfast_loadtest::check::{Check, Standing, Verdict, judge};
+use holdfast_loadtest::history::{History, Mark, Moment};
 use proptest::prelude::{ProptestConfig, Strategy, any};
 use proptest::proptest;
 
@@ -21,6 +22,7 @@ fn crowds() -> impl Strategy<Value = Crowd> {
             lost,
             pauses,
             kills,
+            slept: None,
         },
     )
 }
@@ -45,6 +47,48 @@ proptest! {
         let accused = accusations(&verdict);
         assert!(accused.is_empty(), "{crowd:?}: {accused:#?}");
     }
+
+    #[test]
+    fn a_right_sale_is_never_accused_by_a_clock_that_stands_still_or_jumps(
+        crowd in crowds(),
+        at in 0_u64..6_000,
+        by in 100_u64..20_000,
+        is_ahead in any::<bool>()
+    ) {
+        let [at, by] = [at, by].map(|milliseconds| milliseconds * 1_000_000);
+        let history = if is_ahead {
+            jumped(run(crowd, None), at, by)
+        } else {
+            marked(run(Crowd { slept: Some((at, by)), ..crowd }, None), at, by)
+        };
+        let verdict = judge(&history);
+        let accused = accusations(&verdict);
+        assert!(accused.is_empty(), "{crowd:?}, at {at} by {by}, ahead {is_ahead}: {accused:#?}");
+        assert_eq!(verdict.standing(), Standing::Unknown);
+    }
+}
+
+/// A history as a harness takes it down whose clock jumps ahead `by` nanoseconds at `at`.
+fn jumped(mut history: History, at: u64, by: u64) -> History {
+    let on_its_clock = |moment: Moment| if moment.0 < at { moment } else { moment.later(by) };
+    for record in &mut history.records {
+        (record.invoked, record.ended) = (on_its_clock(record.invoked), on_its_clock(record.ended));
+    }
+    for mark in &mut history.marks {
+        match mark {
+            Mark::Fault { began, ended, .. } => (*began, *ended) = (on_its_clock(*began), on_its_clock(*ended)),
+            Mark::End { at, .. } => *at = on_its_clock(*at),
+            _ => {}
+        }
+    }
+    marked(history, at, by)
+}
+
+/// With what whoever watches the clocks takes down of it.
+fn marked(mut history: History, at: u64, by: u64) -> History {
+    let (began, ended) = (Moment(at.saturating_sub(1)), Moment(at));
+    history.marks.push(Mark::ClockStepped { began, ended, nanoseconds: by });
+    history
 }
 
 /// How many of the crowds each bug was caught with, by the check that is there for it, and by any.
@@ -61,6 +105,7 @@ fn caught(bug: Bug, crowds: u64) -> (u64, u64) {
             lost: if seed % 3 == 0 { 4 } else { 0 },
             pauses: 10,
             kills: 2,
+            slept: None,
         };
         let verdict = judge(&run(crowd, Some(bug)));
         let broken: Vec<Check> =

@@ -27,9 +27,13 @@ fn json_has_the_verdict_and_the_figures() {
     let thresholds = report["thresholds"].as_array().unwrap();
     let reached: Vec<_> = thresholds.iter().map(|one| one["reached"].as_str().unwrap()).collect();
     assert_eq!(reached, ["missed", "met", "unknown"]);
-    let requests: u64 =
-        report["endpoints"].as_array().unwrap().iter().map(|one| one["requests"].as_u64().unwrap()).sum();
-    assert_eq!(report["total"]["requests"], requests);
+    let sum = |member: &str| -> u64 {
+        report["endpoints"].as_array().unwrap().iter().map(|one| one[member].as_u64().unwrap()).sum()
+    };
+    assert_eq!(report["total"]["requests"], sum("requests"));
+    assert_eq!((sum("errors"), &report["total"]["errors"]), (0, &0.into()), "chaos is the only one that breaks things");
+    assert!(report["chaos"]["errors"].as_u64().unwrap() > 0);
+    let requests = sum("requests") + report["chaos"]["requests"].as_u64().unwrap();
     let steps = report["timeline"]["steps"].as_array().unwrap();
     assert_eq!(steps.iter().map(|step| step["requests"].as_u64().unwrap()).sum::<u64>(), requests);
     let boundary = report["stocks"].as_array().unwrap().iter().find(|one| one["scenario"] == "boundary").unwrap();
@@ -73,7 +77,10 @@ fn markdown_says_what_happened() {
         "| ➖ not applicable | `audit` | – |",
         "| ❌ missed | `p99(hold) > 1us` |",
         "**no_oversell**: 104 units of 100",
+        ", 0 errors (0 %)",
+        "requests in chaos",
         "| hold | ",
+        "| chaos | ",
         "holdfast-loadtest run --seed 4821",
     ] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
@@ -88,7 +95,8 @@ fn the_terminal_ends_with_the_verdict_and_what_to_do() {
         "broken",
         "no_oversell: 104 units of 100",
         "and 4 more of no_oversell",
-        "requests in 8.1",
+        ", 0 errors (0 %)",
+        "requests in chaos",
         "Broken: the sale oversold",
         "repeat",
         "exit",

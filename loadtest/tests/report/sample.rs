@@ -5,7 +5,7 @@
 use holdfast_loadtest::check::{Breach, Check, Checked, Standing, Verdict};
 use holdfast_loadtest::history::{
     Code, Header, History, Key, Limits, Mark, Moment, News, Operation, OrderStatus, OrderView, Outcome,
-    ProductUnderTest, Record, ScenarioName, ScenarioPlan, Scope, TargetKind, Why,
+    ProductUnderTest, Record, ScenarioName, ScenarioPlan, TargetKind, Why,
 };
 use holdfast_loadtest::measure::Measures;
 use holdfast_loadtest::measure::threshold::Judged;
@@ -156,18 +156,14 @@ fn history(oversold: bool) -> History {
     ];
     let product = |product, scenario, stock| ProductUnderTest { product, scenario, stock, made: Moment(0) };
     let plan = |name, left_out: Option<&str>| ScenarioPlan { name, left_out: left_out.map(str::to_owned) };
+    let limits = Limits { hold_ttl_seconds: 2, payment_window_seconds: 5, max_qty_per_hold: 1_000 };
     let header = Header {
-        format: Header::FORMAT,
-        harness: "0.1.0".to_owned(),
         run: "lt-4821".to_owned(),
         seed: 4_821,
         began_at: BEGAN_AT,
         command: "holdfast-loadtest run --seed 4821 --quick".to_owned(),
-        target: TargetKind::Private,
         url: "http://127.0.0.1:40123".to_owned(),
         database: Some("sqlite".to_owned()),
-        scope: Scope::Sole,
-        limits: Limits { hold_ttl_seconds: 2, payment_window_seconds: 5, max_qty_per_hold: 1_000 },
         users: 64,
         duration_milliseconds: 4_000,
         max_wait_milliseconds: 180_000,
@@ -182,7 +178,7 @@ fn history(oversold: bool) -> History {
             product(2, ScenarioName::Rush, 400),
             product(3, ScenarioName::Chaos, 300),
         ],
-        audited: false,
+        ..Header::bare(limits)
     };
     History { header, records: sale.records, marks }
 }

@@ -125,7 +125,7 @@ pub(super) fn rejected(rejection: &Rejection) -> Failure {
         Rejection::Inconsistent => {
             "the product breaks an invariant and is out of the sale; `holdfast audit` shows which".to_owned()
         }
-        Rejection::Overloaded | Rejection::TimedOut | Rejection::Stopping => {
+        Rejection::Overloaded(_) | Rejection::TimedOut | Rejection::Stopping => {
             "it did not get its turn in time; nothing was changed: try again".to_owned()
         }
         Rejection::DatabaseUnavailable => {

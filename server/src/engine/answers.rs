@@ -2,6 +2,8 @@
 //!
 //! A rejection says whether anything may have changed: only [`Rejection::OutcomeUnknown`] leaves that open.
 
+use std::time::Duration;
+
 use sale::{Breach, PaymentEvent, Refusal};
 
 use crate::store::{Fault, StoreError};
@@ -13,8 +15,8 @@ pub enum Rejection {
     Refused(Refusal),
     /// The product breaks an invariant and is taken out of the sale; nothing changed.
     Inconsistent,
-    /// Too much is waiting; nothing changed.
-    Overloaded,
+    /// More comes than can be served; nothing changed.
+    Overloaded(Overload),
     /// Its deadline came before its turn; nothing changed.
     TimedOut,
     /// The server is stopping; nothing changed.
@@ -25,6 +27,20 @@ pub enum Rejection {
     OutcomeUnknown,
     /// Something unforeseen; nothing changed.
     Internal,
+}
+
+/// What more there would have to be room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overload {
+    /// Too many commands wait.
+    QueueFull,
+    /// Those that wait for the product move too slowly.
+    QueueSlow {
+        /// How long the command would have had to wait.
+        wait: Duration,
+    },
+    /// Too many reads wait.
+    ReadsFull,
 }
 
 /// A row that a request made, or that an earlier request with the same key made.
@@ -50,7 +66,7 @@ pub struct Payment {
 pub enum Readiness {
     /// It serves.
     Ready,
-    /// It has had no answer from the database for 5 seconds.
+    /// It has had no answer from the database for 5 seconds, or the database has taken no write.
     CutOff,
 }
 

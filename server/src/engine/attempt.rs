@@ -167,7 +167,7 @@ impl Worker {
         }
         match answer {
             Ok(Ok(written)) => {
-                shared.health.answered();
+                shared.health.wrote();
                 shared.metrics.batch_size.observe(f64::from(u32::try_from(commands.len()).unwrap_or(u32::MAX)));
                 self.is_over(Phase::Write, writing, written.write);
                 self.is_over(Phase::Commit, writing + written.write, written.commit);
@@ -266,7 +266,7 @@ impl Worker {
             };
             match answer {
                 Ok(committed) => {
-                    self.shared.health.answered();
+                    self.shared.health.wrote();
                     tracing::info!(batch_id = id.0, committed, tries, "the outcome of a commit is known");
                     return committed;
                 }

@@ -2,6 +2,12 @@
 //!
 //! A round begins after each of its requests came, so that a read never shows less than what was
 //! answered before it was asked. A request that finds no round under way waits for nobody.
+//!
+//! Callers that wait are bounded, and so are the keys of a round and the rounds under way: however many different
+//! rows are asked for, the database sees two queries of a kind at once. Who left before its round is dropped.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -19,8 +25,8 @@ use crate::store::StoreError;
 use crate::telemetry::EngineMetrics;
 use crate::telemetry::labels::ReadKind;
 
-/// The most keys of one query.
-const KEYS_PER_ROUND: usize = 500;
+/// The most callers that wait for their round, of one kind. Those who left count until their round would begin.
+const CALLERS_MAX: usize = 10_000;
 /// The most rounds of one kind under way at once: the next round need not wait for a slow one.
 const ROUNDS_IN_FLIGHT: usize = 2;
 /// How long a round may take.
@@ -28,9 +34,14 @@ const ROUND_TIMEOUT: Duration = Duration::from_secs(5);
 
 type Found<V> = Result<Option<V>, ReadFailed>;
 
-/// A read had no answer from the database.
+/// Why a read was not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ReadFailed;
+pub(super) enum ReadFailed {
+    /// It had no answer from the database.
+    NoAnswer,
+    /// Too many wait.
+    TooMany,
+}
 
 /// What is measured of one kind of read.
 #[derive(Clone, Debug)]
@@ -48,7 +59,7 @@ impl ReadFigures {
 /// One kind of read, coalesced.
 #[derive(Debug)]
 pub(super) struct Coalescer<K, V> {
-    requests: mpsc::UnboundedSender<(K, oneshot::Sender<Found<V>>)>,
+    requests: mpsc::Sender<(K, oneshot::Sender<Found<V>>)>,
 }
 
 impl<K, V> Coalescer<K, V>
@@ -56,34 +67,50 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + 'static,
 {
-    /// Serves reads of one kind with `load`, which answers for all keys of a round at once and leaves unknown ones
-    /// out. Ends when the last handle is dropped.
-    pub(super) fn start<F, R>(health: Arc<Health>, figures: ReadFigures, load: F) -> Self
+    /// Serves reads of one kind with `load`, which answers for all keys of a round at once, up to `round_max`, and
+    /// leaves unknown ones out. Ends when the last handle is dropped.
+    pub(super) fn start<F, R>(health: Arc<Health>, figures: ReadFigures, round_max: usize, load: F) -> Self
     where
         F: Fn(Vec<K>) -> R + Send + Sync + 'static,
         R: Future<Output = Result<HashMap<K, V>, StoreError>> + Send + 'static,
     {
-        let (requests, incoming) = mpsc::unbounded_channel();
-        tokio::spawn(serve(incoming, Arc::new(load), health, figures));
+        let (requests, incoming) = mpsc::channel(CALLERS_MAX);
+        tokio::spawn(serve(incoming, Arc::new(load), health, figures, round_max));
         Self { requests }
     }
 
     /// The value of `key`, as of a moment after this call; `None` if there is none.
     ///
     /// # Errors
-    /// If the database did not answer.
+    /// If the database did not answer, or more than half of those that may wait do.
     pub(super) async fn get(&self, key: K) -> Found<V> {
+        if self.requests.capacity() < CALLERS_MAX / 2 {
+            return Err(ReadFailed::TooMany);
+        }
+        self.get_for_money(key).await
+    }
+
+    /// As [`Coalescer::get`], for what an order or a payment has to know: the other half is kept for that, so that
+    /// nobody's curiosity stands in its way.
+    ///
+    /// # Errors
+    /// If the database did not answer, or all that may wait do.
+    pub(super) async fn get_for_money(&self, key: K) -> Found<V> {
         let (reply, answer) = oneshot::channel();
-        self.requests.send((key, reply)).map_err(|_| ReadFailed)?;
-        answer.await.map_err(|_| ReadFailed)?
+        self.requests.try_send((key, reply)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ReadFailed::TooMany,
+            mpsc::error::TrySendError::Closed(_) => ReadFailed::NoAnswer,
+        })?;
+        answer.await.map_err(|_| ReadFailed::NoAnswer)?
     }
 }
 
 async fn serve<K, V, F, R>(
-    mut incoming: mpsc::UnboundedReceiver<(K, oneshot::Sender<Found<V>>)>,
+    mut incoming: mpsc::Receiver<(K, oneshot::Sender<Found<V>>)>,
     load: Arc<F>,
     health: Arc<Health>,
     figures: ReadFigures,
+    round_max: usize,
 ) where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + 'static,
@@ -97,7 +124,7 @@ async fn serve<K, V, F, R>(
             let _ = rounds.join_next().await;
             continue;
         }
-        if incoming.recv_many(&mut requests, KEYS_PER_ROUND).await == 0 {
+        if incoming.recv_many(&mut requests, round_max).await == 0 {
             return;
         }
         let mut waiting: HashMap<K, Vec<oneshot::Sender<Found<V>>>> = HashMap::new();
@@ -124,11 +151,11 @@ async fn serve<K, V, F, R>(
                 }
                 Ok(Err(error)) => {
                     health.heard("a read", &error);
-                    Err(ReadFailed)
+                    Err(ReadFailed::NoAnswer)
                 }
                 Err(_) => {
                     health.failed(&"a read timed out");
-                    Err(ReadFailed)
+                    Err(ReadFailed::NoAnswer)
                 }
             };
             for (key, replies) in waiting {

@@ -14,16 +14,22 @@ use sale::{Command, NextDue, Outcome, ProductId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Shared;
 use super::calls::answered;
 use super::ticket::Waited;
 use super::waiting::Class;
+use super::{Rejection, Shared};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// A product whose due work failed is tried again after this long, or by the next sweep.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// Due work that would fail again, since the rows of its product are wrong, rests twice as long each time, up to
+/// this: a person has to look at it first, and was told.
+const LONGEST_REST: Duration = Duration::from_secs(30);
 /// A timer that rings a little early by the database's clock must not spin.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
+/// The most commands of this work at once: each has a task and a place in its lane, neither of which is bounded
+/// otherwise. Enough to fill the batches of all workers.
+const UNDER_WAY_MAX: usize = 4_096;
 /// Rows of batches are looked at within minutes, if at all; a day is ample.
 const PRUNE_AFTER: Duration = Duration::from_hours(24);
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
@@ -81,11 +87,23 @@ struct Timers {
     under_way: HashSet<(ProductId, DueKind)>,
     /// Deadlines that have come and are not worked off, also those whose command failed.
     late: HashMap<(ProductId, DueKind), Instant>,
+    /// What would fail again.
+    resting: HashMap<(ProductId, DueKind), Rest>,
+}
+
+/// Due work is left alone, until then and for as long.
+#[derive(Clone, Copy, Debug)]
+struct Rest {
+    until: Instant,
+    lasts: Duration,
 }
 
 impl Timers {
-    fn set(&mut self, due: DueAt) {
+    fn set(&mut self, mut due: DueAt) {
         let key = (due.product_id, due.kind);
+        if let Some(rest) = self.resting.get(&key) {
+            due.at = due.at.max(rest.until);
+        }
         if let Some(earlier) = self.set.get(&key).copied() {
             if earlier <= due.at {
                 return;
@@ -107,18 +125,55 @@ impl Timers {
         Some((product_id, kind))
     }
 
-    /// The oldest deadline that is not worked off; it may be yet to come.
-    fn oldest(&self) -> Option<Instant> {
-        self.late.values().copied().chain(self.by_time.first().map(|(at, ..)| *at)).min()
+    /// The oldest deadline that is not worked off; it may be yet to come. Those of products that wait for a person
+    /// do not count: that they are late says nothing of those that could be worked off.
+    fn oldest(&self, waits_for_a_person: impl Fn(ProductId) -> bool) -> Option<Instant> {
+        let late = self.late.iter().filter(|((product_id, _), _)| !waits_for_a_person(*product_id));
+        late.map(|(_, at)| *at).chain(self.by_time.first().map(|(at, ..)| *at)).min()
+    }
+
+    /// What came of a command that was under way.
+    fn ended(&mut self, product_id: ProductId, kind: DueKind, released: Released) {
+        let key = (product_id, kind);
+        self.under_way.remove(&key);
+        let rested = self.resting.remove(&key);
+        let again = match released {
+            // Not left to the sweep alone: another server may do it, and then the sweep has nothing to say.
+            Released::Failed => Some(Instant::now() + SWEEP_EVERY),
+            Released::Broken => {
+                let lasts = rested.map_or(SWEEP_EVERY, |rest| rest.lasts.saturating_mul(2).min(LONGEST_REST));
+                let until = Instant::now() + lasts;
+                // What the sweep has set meanwhile rests, too.
+                if let Some(at) = self.set.remove(&key) {
+                    self.by_time.remove(&(at, product_id, kind));
+                }
+                self.resting.insert(key, Rest { until, lasts });
+                Some(until)
+            }
+            Released::All => {
+                self.late.remove(&key);
+                None
+            }
+            Released::Until(at) => {
+                self.late.remove(&key);
+                Some(at)
+            }
+        };
+        if let Some(at) = again {
+            self.set(DueAt { product_id, kind, at });
+        }
     }
 }
 
 /// Runs the timers until the engine stops.
 pub(super) async fn run(shared: Arc<Shared>, mut deadlines: mpsc::UnboundedReceiver<DueAt>) {
     let mut timers = Timers::default();
+    // Bounded by those that are under way: each sends once.
     let (done, mut finished) = mpsc::unbounded_channel::<(ProductId, DueKind, Released)>();
     loop {
-        while let Some((product_id, kind)) = timers.pop_due(Instant::now()) {
+        while timers.under_way.len() < UNDER_WAY_MAX
+            && let Some((product_id, kind)) = timers.pop_due(Instant::now())
+        {
             if !timers.under_way.insert((product_id, kind)) {
                 timers.set(DueAt { product_id, kind, at: Instant::now() + RETRY_AFTER });
                 continue;
@@ -130,26 +185,17 @@ pub(super) async fn run(shared: Arc<Shared>, mut deadlines: mpsc::UnboundedRecei
                 let _ = done.send((product_id, kind, released));
             });
         }
-        shared.expiry_lag.tell(timers.oldest());
-        let next = timers.by_time.first().map(|(at, ..)| *at);
+        shared.expiry_lag.tell(timers.oldest(|product_id| shared.suspects.is_known_broken(product_id)));
+        // While too many are under way, the end of one of them is waited for.
+        let has_room = timers.under_way.len() < UNDER_WAY_MAX;
+        let next = timers.by_time.first().map(|(at, ..)| *at).filter(|_| has_room);
         tokio::select! {
             due = deadlines.recv() => match due {
                 Some(due) => timers.set(due),
                 None => return,
             },
             Some((product_id, kind, released)) = finished.recv() => {
-                timers.under_way.remove(&(product_id, kind));
-                match released {
-                    // Not left to the sweep alone: another server may do it, and then the sweep has nothing to say.
-                    Released::Failed => timers.set(DueAt { product_id, kind, at: Instant::now() + SWEEP_EVERY }),
-                    Released::All => {
-                        timers.late.remove(&(product_id, kind));
-                    }
-                    Released::Until(at) => {
-                        timers.late.remove(&(product_id, kind));
-                        timers.set(DueAt { product_id, kind, at });
-                    }
-                }
+                timers.ended(product_id, kind, released);
             }
             () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {}
         }
@@ -157,9 +203,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut deadlines: mpsc::UnboundedRecei
 }
 
 /// What became of due work.
+#[derive(Clone, Copy, Debug)]
 enum Released {
     /// It was not done.
     Failed,
+    /// It was not done, and would fail again.
+    Broken,
     /// Nothing is waiting.
     All,
     /// What was due is done; look again then.
@@ -172,7 +221,7 @@ async fn release_due(shared: &Arc<Shared>, product_id: ProductId, kind: DueKind)
         DueKind::Holds => Command::ExpireHolds { product_id },
         DueKind::Orders => Command::CancelUnpaidOrders { product_id },
     };
-    let outcome = match shared.queue_command(product_id, command, Class::Internal) {
+    let outcome = match shared.queue_command(product_id, command, Class::Internal, None) {
         Ok(caller) => caller.wait(None).await,
         Err(_) => return Released::Failed,
     };
@@ -195,6 +244,7 @@ async fn release_due(shared: &Arc<Shared>, product_id: ProductId, kind: DueKind)
             next
         }
         Waited::Answered(Ok(_)) => NextDue::Never,
+        Waited::Answered(Err(Rejection::Internal | Rejection::Inconsistent)) => return Released::Broken,
         Waited::Answered(Err(_)) | Waited::Left(_) => return Released::Failed,
     };
     match next {

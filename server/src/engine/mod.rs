@@ -3,19 +3,26 @@
 //! What belongs here: queues, workers, timers, retries. What does not: rules (`sale`), SQL (`store`),
 //! JSON or status codes (`http`).
 
+mod admission;
 mod answers;
 mod attempt;
 mod batch;
 mod calls;
 mod coalesce;
+mod doors;
 mod expiry;
 mod health;
 mod ids;
+mod lane;
+mod locked;
 mod operations;
+mod pace;
 mod queue;
 mod reads;
 mod requests;
 mod shared;
+mod suspects;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod ticket;
@@ -32,10 +39,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use self::answers::{Payment, Placed, Readiness, Rejection, ResumeError};
+pub use self::answers::{Overload, Payment, Placed, Readiness, Rejection, ResumeError};
 use self::attempt::Worker;
 use self::coalesce::{Coalescer, ReadFailed};
 use self::shared::Shared;
+pub use self::suspects::{Look, Suspects};
+use self::tally::watch;
 pub use crate::store::INCONSISTENT;
 use crate::store::Store;
 pub use crate::store::{Description, NewProduct, ProductReading, Stock};
@@ -95,6 +104,8 @@ impl Engine {
     pub fn start(store: Arc<dyn Store>, settings: Settings, metrics: EngineMetrics) -> Self {
         let workers = store.max_writers().min(WORKERS);
         let product_cache = settings.product_cache;
+        // Bounded by what is sent: a batch tells of its products once, a sweep of those that it finds, and who receives
+        // waits for nothing else. A sender must not wait, for it has answers to give.
         let (deadlines, due) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(store, settings, workers, deadlines, metrics));
         let tasks = Tasks::default();
@@ -108,6 +119,7 @@ impl Engine {
             set.spawn(expiry::run(Arc::clone(&shared), due));
             set.spawn(expiry::sweep(Arc::clone(&shared)));
             set.spawn(expiry::prune(Arc::clone(&shared)));
+            set.spawn(health::probe(Arc::clone(&shared)));
             *lock(&tasks.timers) = set;
         }
         let described = if product_cache.is_zero() {
@@ -132,9 +144,15 @@ impl Engine {
         self.shared.settings.terms
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes what is written.
     pub fn readiness(&self) -> Readiness {
-        if self.shared.health.is_cut_off() { Readiness::CutOff } else { Readiness::Ready }
+        if self.shared.health.is_unwritable() { Readiness::CutOff } else { Readiness::Ready }
+    }
+
+    /// What looks at products that seem to break an invariant, for the reconciler to use, too: what both find is
+    /// told of once.
+    pub fn suspects(&self) -> Arc<Suspects> {
+        Arc::clone(&self.shared.suspects)
     }
 
     /// Sets the metrics that are true of a moment: to be called before they are shown.
@@ -152,6 +170,10 @@ impl Engine {
     /// # Errors
     /// If the database did not answer before `deadline`.
     pub async fn product(&self, id: ProductId, deadline: Instant) -> Result<Option<ProductReading>, Rejection> {
+        watch(&self.shared.metrics, self.read_product(id, deadline)).await
+    }
+
+    async fn read_product(&self, id: ProductId, deadline: Instant) -> Result<Option<ProductReading>, Rejection> {
         let stock = self.read(deadline, self.stocks.get(StockQuery { product_id: id, key: None }));
         let description = self.description(id, deadline);
         let (stock, description) = tokio::join!(stock, description);
@@ -182,7 +204,8 @@ impl Engine {
         limit: u32,
         deadline: Instant,
     ) -> Result<Vec<ProductReading>, Rejection> {
-        Ok(self.read(deadline, self.lists.get((after, limit))).await?.unwrap_or_default())
+        let reading = self.read(deadline, self.lists.get((after, limit)));
+        Ok(watch(&self.shared.metrics, reading).await?.unwrap_or_default())
     }
 
     /// A hold as the clock shows it, or `None`.
@@ -190,7 +213,8 @@ impl Engine {
     /// # Errors
     /// If the database did not answer before `deadline`.
     pub async fn hold(&self, id: HoldId, deadline: Instant) -> Result<Option<Hold>, Rejection> {
-        let Some((mut hold, now)) = self.read(deadline, self.holds.get(id)).await? else { return Ok(None) };
+        let reading = self.read(deadline, self.holds.get(id));
+        let Some((mut hold, now)) = watch(&self.shared.metrics, reading).await? else { return Ok(None) };
         if hold.is_due(now) {
             hold.status = HoldStatus::Released { at: hold.expires_at, reason: ReleaseReason::Expired, order_id: None };
         }
@@ -202,7 +226,7 @@ impl Engine {
     /// # Errors
     /// If the database did not answer before `deadline`.
     pub async fn order(&self, id: OrderId, deadline: Instant) -> Result<Option<Order>, Rejection> {
-        self.read(deadline, self.orders.get(id)).await
+        watch(&self.shared.metrics, self.read(deadline, self.orders.get(id))).await
     }
 
     /// Finishes what is queued and in flight, for at most 10 seconds, and stops. Requests that come later
@@ -225,9 +249,14 @@ impl Engine {
         if self.shared.health.is_cut_off() {
             return Err(Rejection::DatabaseUnavailable);
         }
+        if deadline <= Instant::now() {
+            // The database is not asked for what nobody waits for.
+            return Err(Rejection::DatabaseUnavailable);
+        }
         match tokio::time::timeout_at(deadline, read).await {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(ReadFailed)) | Err(_) => Err(Rejection::DatabaseUnavailable),
+            Ok(Err(ReadFailed::TooMany)) => Err(Rejection::Overloaded(Overload::ReadsFull)),
+            Ok(Err(ReadFailed::NoAnswer)) | Err(_) => Err(Rejection::DatabaseUnavailable),
         }
     }
 }

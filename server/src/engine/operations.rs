@@ -10,6 +10,7 @@ use sale::{Command, Outcome, ProductId, Refusal};
 use tokio::time::Instant;
 
 use super::requests::unexpected;
+use super::tally::watch;
 use super::waiting::Class;
 use super::{Engine, NewProduct, ProductReading, Rejection, ResumeError};
 
@@ -26,6 +27,10 @@ impl Engine {
     /// # Errors
     /// As [`Rejection`] says.
     pub async fn add_product(&self, product: NewProduct, deadline: Instant) -> Result<ProductReading, Rejection> {
+        watch(&self.shared.metrics, self.try_add_product(product, deadline)).await
+    }
+
+    async fn try_add_product(&self, product: NewProduct, deadline: Instant) -> Result<ProductReading, Rejection> {
         let store = Arc::clone(&self.shared.store);
         // In a task of its own, so that a caller who hangs up cannot cancel it half-way.
         let made = tokio::spawn(async move { store.create_product(&product).await });
@@ -42,7 +47,8 @@ impl Engine {
     /// # Errors
     /// As [`Rejection`] says.
     pub async fn restock(&self, id: ProductId, change: i64, deadline: Instant) -> Result<ProductReading, Rejection> {
-        self.operate(id, Command::Restock { product_id: id, change }, deadline).await
+        let restocking = self.operate(id, Command::Restock { product_id: id, change }, deadline);
+        watch(&self.shared.metrics, restocking).await
     }
 
     /// Takes no new holds of a product.
@@ -50,7 +56,8 @@ impl Engine {
     /// # Errors
     /// As [`Rejection`] says.
     pub async fn suspend(&self, id: ProductId, reason: String, deadline: Instant) -> Result<ProductReading, Rejection> {
-        self.operate(id, Command::Suspend { product_id: id, reason }, deadline).await
+        let suspending = self.operate(id, Command::Suspend { product_id: id, reason }, deadline);
+        watch(&self.shared.metrics, suspending).await
     }
 
     /// Takes new holds again, if an audit of the product finds no breach, or `force` says so anyway. What it
@@ -59,6 +66,17 @@ impl Engine {
     /// # Errors
     /// As [`Rejection`] says, in [`ResumeError`] with what the audit found.
     pub async fn resume(&self, id: ProductId, force: bool, deadline: Instant) -> Result<ProductReading, ResumeError> {
+        let resuming = async {
+            match self.try_resume(id, force, deadline).await {
+                Err(ResumeError::Rejected(rejection)) => Err(rejection),
+                // A breach is an answer.
+                answer => Ok(answer),
+            }
+        };
+        watch(&self.shared.metrics, resuming).await?
+    }
+
+    async fn try_resume(&self, id: ProductId, force: bool, deadline: Instant) -> Result<ProductReading, ResumeError> {
         self.known_product(id, deadline).await?;
         if !force {
             let audit = tokio::time::timeout(AUDIT_TIMEOUT, self.shared.store.audit(Some(id))).await;
@@ -100,14 +118,14 @@ impl Engine {
 
     /// The product after a change that is committed: not to read it back leaves the change as it is.
     async fn changed_product(&self, id: ProductId, deadline: Instant) -> Result<ProductReading, Rejection> {
-        match self.product(id, deadline).await {
+        match self.read_product(id, deadline).await {
             Ok(Some(product)) => Ok(product),
             Ok(None) | Err(_) => Err(Rejection::OutcomeUnknown),
         }
     }
 
     async fn known_product(&self, id: ProductId, deadline: Instant) -> Result<(), Rejection> {
-        match self.product(id, deadline).await? {
+        match self.read_product(id, deadline).await? {
             Some(_) => Ok(()),
             None => Err(Rejection::Refused(Refusal::ProductUnknown)),
         }

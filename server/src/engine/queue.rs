@@ -2,15 +2,16 @@
 //!
 //! A product's commands are in flight with one worker at a time. A batch takes commands round robin
 //! from all lanes that are ready, so that many lukewarm products share a transaction as well as one
-//! hot one. A product that somebody else keeps locked is a suspect for some seconds: its lane rests
-//! between its tries, goes alone, and suspects together may keep only half of the workers waiting, so
-//! that they stop nobody else.
+//! hot one. A product that somebody else keeps locked goes alone.
+//!
+//! What does not belong here: in which order the commands of one product go (`lane`), when a hold is let in (`admission`),
+//! and when a locked product is tried (`locked`).
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,26 +19,21 @@ use sale::ProductId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Rejection;
+use super::doors::Doors;
+use super::lane::{Lane, make_room};
+use super::locked::{Locked, REST, Turn};
 use super::ticket::{KeyName, Ticket};
-use super::waiting::{Class, Waiting};
-
-/// How long the lane of a suspect rests before it is tried again.
-const REST: Duration = Duration::from_millis(50);
-/// A suspect that was found locked so often is waited for once, instead of only looked at: a product that
-/// other servers sell without a pause is never seen unlocked.
-const LOOKS_PER_TRY: u32 = 8;
-/// How long a product is a suspect after it was last found locked, whether anybody wants it or not: the
-/// next who does must not make others wait for it.
-const SUSPECT_FOR: Duration = Duration::from_secs(10);
+use super::waiting::{Class, HOLDS_PER_PRODUCT_MAX, Waiting};
+use super::{Overload, Rejection};
 
 /// The queue of all products. Cheap to lock: nothing is awaited, and no I/O done, under its lock.
 #[derive(Debug)]
 pub(super) struct Queue {
     state: Mutex<State>,
+    doors: Arc<Doors>,
+    waiting: Arc<Waiting>,
     work: Notify,
     batch_max: usize,
-    suspects_max: usize,
 }
 
 /// Commands for one transaction. Their lanes are in flight until [`Queue::finish`].
@@ -47,46 +43,17 @@ pub(super) struct Taken {
     pub(super) turn: Turn,
 }
 
-/// How a batch is to be begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
-    /// With its locks, and with waiting for them.
-    Try,
-    /// It is of one suspect: with a look whether that is still locked.
-    Look,
-}
-
 #[derive(Debug)]
 struct State {
     lanes: HashMap<ProductId, Lane>,
     /// Lanes with commands that are not in flight, each once.
     ready: VecDeque<ProductId>,
-    /// Lanes of suspects with commands that are not in flight, each once, with the time of their next try.
-    resting: BTreeSet<(Instant, ProductId)>,
-    suspects: HashMap<ProductId, Suspicion>,
-    suspects_in_flight: usize,
-    /// Whether a worker waits for the lock of a suspect: one at a time, so that the others are looked at.
-    suspect_tried: bool,
+    locked: Locked,
     waiting: Arc<Waiting>,
+    doors: Arc<Doors>,
     keys: HashMap<KeyName, KeyUse>,
+    batch_max: usize,
     closed: bool,
-}
-
-#[derive(Debug, Default)]
-struct Lane {
-    money: VecDeque<Ticket>,
-    holds: VecDeque<Ticket>,
-    in_flight: bool,
-    /// How it is in flight, if it is as a suspect.
-    alone: Option<Turn>,
-}
-
-/// A product was found locked by somebody else.
-#[derive(Clone, Copy, Debug)]
-struct Suspicion {
-    /// How often it was found locked since it was last waited for.
-    looks: u32,
-    until: Instant,
 }
 
 /// A key that commands of one product carry; commands of other products with the same key wait.
@@ -94,37 +61,29 @@ struct Suspicion {
 struct KeyUse {
     product_id: ProductId,
     users: usize,
-    parked: Vec<Ticket>,
-}
-
-impl Lane {
-    fn is_empty(&self) -> bool {
-        self.money.is_empty() && self.holds.is_empty()
-    }
-
-    fn pop(&mut self) -> Option<Ticket> {
-        self.money.pop_front().or_else(|| self.holds.pop_front())
-    }
+    parked: VecDeque<Ticket>,
 }
 
 impl Queue {
     /// A queue that hands out batches of up to `batch_max` commands to `workers` workers.
     pub(super) fn new(batch_max: usize, workers: usize, waiting: Arc<Waiting>) -> Self {
+        let doors = Arc::new(Doors::default());
+        let batch_max = batch_max.max(1);
         Self {
             state: Mutex::new(State {
                 lanes: HashMap::new(),
                 ready: VecDeque::new(),
-                resting: BTreeSet::new(),
-                suspects: HashMap::new(),
-                suspects_in_flight: 0,
-                suspect_tried: false,
-                waiting,
+                locked: Locked::new(workers),
+                waiting: Arc::clone(&waiting),
+                doors: Arc::clone(&doors),
                 keys: HashMap::new(),
+                batch_max,
                 closed: false,
             }),
+            doors,
+            waiting,
             work: Notify::new(),
-            batch_max: batch_max.max(1),
-            suspects_max: (workers / 2).max(1),
+            batch_max,
         }
     }
 
@@ -133,10 +92,25 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a hold of this product is worth any work: asked before the database is, without the queue's lock.
+    ///
+    /// # Errors
+    /// [`Rejection::Overloaded`] if it would surely be refused.
+    pub(super) fn admits_hold(&self, product_id: ProductId) -> Result<(), Rejection> {
+        if self.waiting.is_full(Class::Hold) {
+            return Err(Rejection::Overloaded(Overload::QueueFull));
+        }
+        match self.doors.refusal(product_id, Instant::now()) {
+            Some(wait) => Err(Rejection::Overloaded(Overload::QueueSlow { wait })),
+            None => Ok(()),
+        }
+    }
+
     /// Queues a command.
     ///
     /// # Errors
-    /// [`Rejection::Overloaded`] if too many of its class wait; [`Rejection::Stopping`] once it is closed.
+    /// [`Rejection::Overloaded`] if too many of its class wait, or, a hold, if it would wait for too long;
+    /// [`Rejection::Stopping`] once the queue is closed.
     pub(super) fn push(&self, ticket: Ticket) -> Result<(), Rejection> {
         {
             let mut state = self.lock();
@@ -144,7 +118,10 @@ impl Queue {
                 return Err(Rejection::Stopping);
             }
             if state.waiting.is_full(ticket.class) {
-                return Err(Rejection::Overloaded);
+                return Err(Rejection::Overloaded(Overload::QueueFull));
+            }
+            if ticket.class == Class::Hold {
+                state.admit_hold(&ticket).map_err(Rejection::Overloaded)?;
             }
             state.waiting.enter(ticket.class);
             state.enter(ticket);
@@ -163,10 +140,9 @@ impl Queue {
         loop {
             let wake_at = {
                 let mut state = self.lock();
-                if let Some(taken) = state.take_batch(self.batch_max, self.suspects_max) {
+                if let Some(taken) = state.take_batch(self.batch_max) {
                     // What did not fit, and what comes due, is for another worker.
-                    let suspects_wait = !state.resting.is_empty() && state.suspects_in_flight < self.suspects_max;
-                    if !state.ready.is_empty() || suspects_wait {
+                    if !state.ready.is_empty() || state.locked.next_at().is_some() {
                         self.work.notify_one();
                     }
                     return Some(taken);
@@ -175,8 +151,7 @@ impl Queue {
                     self.work.notify_one();
                     return None;
                 }
-                let next = state.resting.first().map(|(at, _)| *at);
-                next.filter(|_| state.suspects_in_flight < self.suspects_max)
+                state.locked.next_at()
             };
             match wake_at {
                 Some(at) => {
@@ -240,9 +215,9 @@ impl Queue {
             // Counted first: from the moment it is back its caller may withdraw it.
             state.waiting.enter(class);
             if ticket.put_back() {
-                let lane = state.lanes.entry(product_id).or_default();
-                let waiting = if class == Class::Hold { &mut lane.holds } else { &mut lane.money };
-                waiting.push_front(ticket);
+                let batch_max = state.batch_max;
+                let lane = state.lanes.entry(product_id).or_insert_with(|| Lane::new(batch_max));
+                lane.push_front(ticket);
             } else {
                 state.waiting.leave(class);
                 if let Some(key) = ticket.key_name() {
@@ -255,41 +230,20 @@ impl Queue {
     /// Somebody else keeps this product locked: from here on its lane goes alone.
     pub(super) fn suspect(&self, product_id: ProductId) {
         let mut state = self.lock();
-        let now = Instant::now();
-        let State { suspects, lanes, .. } = &mut *state;
-        suspects.retain(|product_id, suspicion| suspicion.until > now || lanes.contains_key(product_id));
-        // Those that are found together need not be waited for together.
-        let looks = fastrand::u32(0..LOOKS_PER_TRY);
-        let suspicion = suspects.entry(product_id).or_insert(Suspicion { looks, until: now });
-        suspicion.looks += 1;
-        suspicion.until = now + SUSPECT_FOR;
+        let State { locked, lanes, .. } = &mut *state;
+        locked.found(product_id, |product_id| lanes.contains_key(product_id));
     }
 
     /// These products are not locked by anybody else: their lanes go with the others.
     pub(super) fn trust<'a>(&self, products: impl IntoIterator<Item = &'a ProductId>) {
-        let mut state = self.lock();
-        if !state.suspects.is_empty() {
-            for product_id in products {
-                state.suspects.remove(product_id);
-            }
-        }
+        self.lock().locked.trust(products);
     }
 
-    /// Shows for how long the oldest commands have waited.
+    /// Shows for how long the oldest commands have waited, also those that a worker has taken: it may be waiting for
+    /// their locks. Of those it is not asked whether their callers gave up; a worker soon is done with them.
     pub(super) fn show_age(&self) {
         let state = self.lock();
-        state.waiting.show_oldest(|class| {
-            let lanes = state.lanes.values();
-            // In a lane they are in the order in which they came, but for some that were put back in front.
-            lanes
-                .filter_map(|lane| {
-                    let tickets = if class == Class::Hold { &lane.holds } else { &lane.money };
-                    // Callers who gave up stay in the lane until a worker comes by, in front of those who wait.
-                    tickets.iter().find(|ticket| ticket.class == class && !ticket.is_gone())
-                })
-                .map(|ticket| ticket.queued_at)
-                .min()
-        });
+        state.waiting.show_oldest(|class| state.lanes.values().filter_map(|lane| lane.oldest(class)).min());
     }
 
     /// Takes no more commands; those that wait are still handed out.
@@ -301,27 +255,62 @@ impl Queue {
 }
 
 impl State {
+    /// Lets a hold into the queue of its product, or not, and then shuts the door to those who come after it.
+    fn admit_hold(&mut self, ticket: &Ticket) -> Result<(), Overload> {
+        let product_id = ticket.product_id;
+        let Some(lane) = self.lanes.get_mut(&product_id) else { return Ok(()) };
+        let now = Instant::now();
+        let left = ticket.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(now));
+        let judge = |lane: &Lane| {
+            if lane.holds() >= HOLDS_PER_PRODUCT_MAX {
+                return Err(Overload::QueueFull);
+            }
+            lane.view(now).judge(left).map_err(|wait| Overload::QueueSlow { wait })
+        };
+        if judge(lane).is_ok() {
+            return Ok(());
+        }
+        // Those who left may be what makes it long, and old.
+        let freed = lane.forget_gone();
+        let judged = judge(lane);
+        if let Err(Overload::QueueSlow { wait }) = judged {
+            self.doors.shut(product_id, now, wait);
+        }
+        for key in freed {
+            self.release(&key);
+        }
+        judged
+    }
+
     /// Into its lane, or beside the key that another product's command is using.
     fn enter(&mut self, ticket: Ticket) {
         if let Some(key) = ticket.key_name() {
             match self.keys.entry(key) {
                 Entry::Occupied(mut entry) if entry.get().product_id != ticket.product_id => {
-                    entry.get_mut().parked.push(ticket);
+                    let parked = &mut entry.get_mut().parked;
+                    // They use the key only once they are in their lanes, so there is none to give back.
+                    make_room(parked);
+                    parked.push_back(ticket);
                     return;
                 }
                 Entry::Occupied(mut entry) => entry.get_mut().users += 1,
                 Entry::Vacant(entry) => {
-                    entry.insert(KeyUse { product_id: ticket.product_id, users: 1, parked: Vec::new() });
+                    entry.insert(KeyUse { product_id: ticket.product_id, users: 1, parked: VecDeque::new() });
                 }
             }
         }
         let product_id = ticket.product_id;
-        let lane = self.lanes.entry(product_id).or_default();
-        let idle = lane.is_empty() && !lane.in_flight;
-        let waiting = if ticket.class == Class::Hold { &mut lane.holds } else { &mut lane.money };
-        waiting.push_back(ticket);
-        if idle {
-            self.line_up(product_id, Duration::ZERO);
+        // A lane that exists is in flight or lined up, even if all who waited in it are gone.
+        let freed = match self.lanes.entry(product_id) {
+            Entry::Occupied(mut lane) => lane.get_mut().push(ticket),
+            Entry::Vacant(entry) => {
+                entry.insert(Lane::new(self.batch_max)).push(ticket);
+                self.line_up(product_id, Duration::ZERO);
+                return;
+            }
+        };
+        for key in freed {
+            self.release(&key);
         }
     }
 
@@ -339,10 +328,7 @@ impl State {
 
     /// A lane with commands waits for its turn; that of a suspect rests first.
     fn line_up(&mut self, product_id: ProductId, rest: Duration) {
-        let now = Instant::now();
-        if self.suspects.get(&product_id).is_some_and(|suspicion| suspicion.until > now) {
-            self.resting.insert((now + rest, product_id));
-        } else {
+        if !self.locked.rests(product_id, rest) {
             self.ready.push_back(product_id);
         }
     }
@@ -350,24 +336,23 @@ impl State {
     /// A lane comes back from its batch.
     fn land(&mut self, product_id: ProductId) {
         let Some(lane) = self.lanes.get_mut(&product_id) else { return };
-        if !std::mem::replace(&mut lane.in_flight, false) {
+        if !lane.in_flight {
             return;
         }
+        lane.landed();
         if let Some(turn) = lane.alone.take() {
-            self.suspects_in_flight = self.suspects_in_flight.saturating_sub(1);
-            self.suspect_tried &= turn != Turn::Try;
+            self.locked.is_back(turn);
         }
         if lane.is_empty() {
             self.lanes.remove(&product_id);
+            self.doors.open(product_id);
         } else {
             self.line_up(product_id, REST);
         }
     }
 
-    fn take_batch(&mut self, batch_max: usize, suspects_max: usize) -> Option<Taken> {
-        if self.suspects_in_flight < suspects_max
-            && let Some(taken) = self.take_suspect(batch_max)
-        {
+    fn take_batch(&mut self, batch_max: usize) -> Option<Taken> {
+        if let Some(taken) = self.take_suspect(batch_max) {
             return Some(taken);
         }
         let tickets = self.take_ready(batch_max);
@@ -375,11 +360,7 @@ impl State {
     }
 
     fn take_suspect(&mut self, batch_max: usize) -> Option<Taken> {
-        let now = Instant::now();
-        while let Some((at, product_id)) = self.resting.first().copied()
-            && at <= now
-        {
-            self.resting.remove(&(at, product_id));
+        while let Some(product_id) = self.locked.next() {
             let mut tickets = Vec::new();
             self.take_from(product_id, batch_max, &mut tickets);
             if tickets.is_empty() {
@@ -387,20 +368,10 @@ impl State {
                 self.land(product_id);
                 continue;
             }
-            let others_due = self.resting.first().is_some_and(|(at, _)| *at <= now);
-            let suspicion = self.suspects.get_mut(&product_id);
-            let wants_try = suspicion.filter(|suspicion| suspicion.looks >= LOOKS_PER_TRY);
-            let turn = match wants_try {
-                Some(suspicion) if !self.suspect_tried && !others_due => {
-                    suspicion.looks = 0;
-                    self.suspect_tried = true;
-                    Turn::Try
-                }
-                Some(_) | None => Turn::Look,
-            };
+            self.note_taken(product_id, tickets.len());
+            let turn = self.locked.go(product_id);
             if let Some(lane) = self.lanes.get_mut(&product_id) {
                 lane.alone = Some(turn);
-                self.suspects_in_flight += 1;
             }
             return Some(Taken { tickets, turn });
         }
@@ -426,28 +397,47 @@ impl State {
                 let rest = batch_max.saturating_sub(batch.len());
                 self.take_from(*product_id, rest, &mut batch);
             }
-            // A lane whose every caller left has nothing in the batch.
-            let served: HashSet<ProductId> = batch.iter().map(|ticket| ticket.product_id).collect();
-            for product_id in chosen.drain(..).filter(|product_id| !served.contains(product_id)) {
-                self.land(product_id);
+            let mut served: HashMap<ProductId, usize> = HashMap::with_capacity(chosen.len());
+            for ticket in &batch {
+                *served.entry(ticket.product_id).or_default() += 1;
+            }
+            for product_id in chosen.drain(..) {
+                match served.get(&product_id) {
+                    Some(taken) => self.note_taken(product_id, *taken),
+                    // A lane whose every caller left has nothing in the batch.
+                    None => self.land(product_id),
+                }
             }
         }
         batch
     }
 
     fn take_from(&mut self, product_id: ProductId, most: usize, batch: &mut Vec<Ticket>) {
-        let mut taken = 0;
-        while taken < most {
-            let Some(lane) = self.lanes.get_mut(&product_id) else { return };
-            lane.in_flight = true;
-            let Some(ticket) = lane.pop() else { return };
-            if ticket.take() {
+        let Some(lane) = self.lanes.get_mut(&product_id) else { return };
+        lane.in_flight = true;
+        let mut freed = Vec::new();
+        let flight = lane.pace.flight();
+        lane.take(most, |ticket| {
+            let taken = ticket.take(flight);
+            if taken {
                 self.waiting.go(ticket.class, ticket.queued_at);
                 batch.push(ticket);
-                taken += 1;
-            } else if let Some(key) = ticket.key_name() {
-                self.release(&key);
+            } else {
+                freed.extend(ticket.key_name());
             }
+            taken
+        });
+        for key in freed {
+            self.release(&key);
         }
+    }
+
+    /// A batch took so many commands of this product: there is room again.
+    fn note_taken(&mut self, product_id: ProductId, taken: usize) {
+        if let Some(lane) = self.lanes.get_mut(&product_id) {
+            let holds_left = lane.holds();
+            lane.pace.taken(Instant::now(), taken, holds_left);
+        }
+        self.doors.open(product_id);
     }
 }

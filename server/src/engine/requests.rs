@@ -9,10 +9,11 @@ use sale::{
 };
 use tokio::time::Instant;
 
+use super::tally::{tally, watch};
 use super::ticket::{KeyName, Left, Waited};
 use super::waiting::Class;
-use super::{Engine, Payment, Placed, Rejection, StockQuery};
-use crate::telemetry::labels::{HoldOutcome, OrderOutcome, PaymentOutcome, TurnedAway};
+use super::{Engine, Overload, Payment, Placed, Rejection, StockQuery};
+use crate::telemetry::labels::{HoldOutcome, OrderOutcome, PaymentOutcome};
 
 impl Engine {
     /// Keeps units for a customer.
@@ -26,19 +27,10 @@ impl Engine {
         key: Option<Key>,
         deadline: Instant,
     ) -> Result<Placed<Hold>, Rejection> {
-        let placed = self.try_place_hold(product_id, quantity, key, deadline).await;
-        self.shared
-            .metrics
-            .holds
-            .of(match &placed {
-                Ok(Placed { replayed: false, .. }) => HoldOutcome::Placed,
-                Ok(Placed { replayed: true, .. }) => HoldOutcome::Replayed,
-                Err(Rejection::Refused(refusal)) => HoldOutcome::from(*refusal),
-                Err(Rejection::Inconsistent) => HoldOutcome::ProductSuspended,
-                Err(rejection) => self.not_served(rejection).into(),
-            })
-            .inc();
-        placed
+        let metrics = &self.shared.metrics;
+        let placing = self.try_place_hold(product_id, quantity, key, deadline);
+        let outcome = |placed: &Placed<Hold>| if placed.replayed { HoldOutcome::Replayed } else { HoldOutcome::Placed };
+        tally(metrics, &metrics.holds, placing, outcome).await
     }
 
     async fn try_place_hold(
@@ -52,13 +44,23 @@ impl Engine {
         if quantity.get() > limit && key.is_none() {
             return Err(Rejection::Refused(Refusal::QuantityOverLimit { limit }));
         }
+        if self.shared.health.is_cut_off() {
+            return Err(Rejection::DatabaseUnavailable);
+        }
+        self.shared.queue.admits_hold(product_id).map_err(|rejection| self.blamed(rejection))?;
         if !self.is_worth_queueing(product_id, quantity) {
             self.refuse_if_sold_out(product_id, quantity, key.as_ref(), deadline).await?;
         }
         let command = Command::PlaceHold { hold_id: HoldId(0), product_id, quantity, key };
-        match self.run(product_id, command, Class::Hold, deadline).await? {
-            Outcome::HoldPlaced { hold, replayed } => Ok(Placed { row: hold, replayed }),
-            outcome => Err(unexpected(&outcome)),
+        match self.run(product_id, command, Class::Hold, deadline).await {
+            Ok(Outcome::HoldPlaced { hold, replayed }) => Ok(Placed { row: hold, replayed }),
+            Ok(outcome) => Err(unexpected(&outcome)),
+            Err(rejection) => {
+                if let Rejection::Refused(Refusal::ProductSuspended) | Rejection::Inconsistent = rejection {
+                    self.shared.learn_suspended(product_id);
+                }
+                Err(rejection)
+            }
         }
     }
 
@@ -101,11 +103,14 @@ impl Engine {
     /// # Errors
     /// As [`Rejection`] says.
     pub async fn give_back_hold(&self, hold_id: HoldId, deadline: Instant) -> Result<(), Rejection> {
-        let product_id = self.route_of_hold(hold_id, deadline).await?;
-        match self.run(product_id, Command::GiveBackHold { hold_id }, Class::Money, deadline).await? {
-            Outcome::HoldGivenBack { .. } => Ok(()),
-            outcome => Err(unexpected(&outcome)),
-        }
+        let giving_back = async {
+            let product_id = self.route_of_hold(hold_id, deadline).await?;
+            match self.run(product_id, Command::GiveBackHold { hold_id }, Class::Money, deadline).await? {
+                Outcome::HoldGivenBack { .. } => Ok(()),
+                outcome => Err(unexpected(&outcome)),
+            }
+        };
+        watch(&self.shared.metrics, giving_back).await
     }
 
     /// Makes a hold an order. A replayed order is as it is stored: its first answer showed it pending,
@@ -119,18 +124,11 @@ impl Engine {
         key: Option<Key>,
         deadline: Instant,
     ) -> Result<Placed<Order>, Rejection> {
-        let placed = self.try_redeem_hold(hold_id, key, deadline).await;
-        self.shared
-            .metrics
-            .orders
-            .of(match &placed {
-                Ok(Placed { replayed: false, .. }) => OrderOutcome::Placed,
-                Ok(Placed { replayed: true, .. }) => OrderOutcome::Replayed,
-                Err(Rejection::Refused(refusal)) => OrderOutcome::from(*refusal),
-                Err(rejection) => self.not_served(rejection).into(),
-            })
-            .inc();
-        placed
+        let metrics = &self.shared.metrics;
+        let redeeming = self.try_redeem_hold(hold_id, key, deadline);
+        let outcome =
+            |placed: &Placed<Order>| if placed.replayed { OrderOutcome::Replayed } else { OrderOutcome::Placed };
+        tally(metrics, &metrics.orders, redeeming, outcome).await
     }
 
     async fn try_redeem_hold(
@@ -152,7 +150,7 @@ impl Engine {
     /// # Errors
     /// If the database did not answer before `deadline`.
     pub async fn knows_order(&self, order_id: OrderId, deadline: Instant) -> Result<bool, Rejection> {
-        match self.route_of_order(order_id, deadline).await {
+        match watch(&self.shared.metrics, self.route_of_order(order_id, deadline)).await {
             Ok(_) => Ok(true),
             Err(Rejection::Refused(Refusal::OrderUnknown)) => Ok(false),
             Err(rejection) => Err(rejection),
@@ -170,22 +168,17 @@ impl Engine {
         status: PaymentStatus,
         deadline: Instant,
     ) -> Result<Payment, Rejection> {
-        let payment = self.try_settle_payment(key, order_id, status, deadline).await;
-        self.shared
-            .metrics
-            .payment_events
-            .of(match &payment {
-                Ok(Payment { repeated: true, .. }) => PaymentOutcome::Repeated,
-                Ok(Payment { event, .. }) => event.effect.into(),
-                Err(Rejection::Refused(Refusal::PaymentKeyConflict)) => PaymentOutcome::KeyConflict,
-                Err(Rejection::Refused(_)) => PaymentOutcome::OrderUnknown,
-                Err(rejection) => self.not_served(rejection).into(),
-            })
-            .inc();
+        let metrics = &self.shared.metrics;
+        let settling = self.try_settle_payment(key, order_id, status, deadline);
+        let outcome = |payment: &Payment| match payment {
+            Payment { repeated: true, .. } => PaymentOutcome::Repeated,
+            Payment { event, .. } => event.effect.into(),
+        };
+        let payment = tally(metrics, &metrics.payment_events, settling, outcome).await;
         if let Ok(Payment { event: PaymentEvent { effect: PaymentEffect::RefundRequired, .. }, repeated: false }) =
             &payment
         {
-            self.shared.metrics.refunds_required.inc();
+            metrics.refunds_required.inc();
         }
         payment
     }
@@ -209,7 +202,7 @@ impl Engine {
         if let Some(product_id) = self.shared.hold_routes.get(&id) {
             return Ok(product_id);
         }
-        match self.read(deadline, self.holds.get(id)).await? {
+        match self.read(deadline, self.holds.get_for_money(id)).await? {
             Some((hold, _)) => {
                 self.shared.hold_routes.insert(id, hold.product_id);
                 Ok(hold.product_id)
@@ -222,7 +215,7 @@ impl Engine {
         if let Some(product_id) = self.shared.order_routes.get(&id) {
             return Ok(product_id);
         }
-        match self.read(deadline, self.orders.get(id)).await? {
+        match self.read(deadline, self.orders.get_for_money(id)).await? {
             Some(order) => {
                 self.shared.order_routes.insert(id, order.product_id);
                 Ok(order.product_id)
@@ -239,10 +232,11 @@ impl Engine {
         class: Class,
         deadline: Instant,
     ) -> Result<Outcome, Rejection> {
-        if self.shared.health.is_cut_off() {
+        if !self.shared.health.admits_write() {
             return Err(Rejection::DatabaseUnavailable);
         }
-        let caller = self.shared.queue_command(product_id, command, class)?;
+        let queued = self.shared.queue_command(product_id, command, class, Some(deadline));
+        let caller = queued.map_err(|rejection| self.blamed(rejection))?;
         match caller.wait(Some(deadline)).await {
             Waited::Answered(Ok(Outcome::Refused(refusal))) => Err(Rejection::Refused(refusal)),
             Waited::Answered(answer) => answer,
@@ -252,18 +246,14 @@ impl Engine {
         }
     }
 
-    /// Counts why a request was not served, and returns that.
-    fn not_served(&self, rejection: &Rejection) -> TurnedAway {
-        let reason = match rejection {
-            Rejection::Overloaded => TurnedAway::QueueFull,
-            Rejection::TimedOut => TurnedAway::Deadline,
-            Rejection::DatabaseUnavailable => TurnedAway::DatabaseUnavailable,
-            Rejection::OutcomeUnknown => TurnedAway::OutcomeUnknown,
-            Rejection::Stopping => TurnedAway::Stopping,
-            Rejection::Internal | Rejection::Inconsistent | Rejection::Refused(_) => TurnedAway::Internal,
-        };
-        self.shared.metrics.turned_away.of(reason).inc();
-        reason
+    /// A queue that is slow because the database says nothing is the database's fault.
+    fn blamed(&self, rejection: Rejection) -> Rejection {
+        match rejection {
+            Rejection::Overloaded(Overload::QueueSlow { .. }) if self.shared.health.is_failing() => {
+                Rejection::DatabaseUnavailable
+            }
+            rejection => rejection,
+        }
     }
 }
 

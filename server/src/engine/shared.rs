@@ -3,27 +3,25 @@
 //! Nothing in here decides anything. Hints say which way a request goes, never what it is answered;
 //! the routes say what cannot change.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use sale::{
-    Command, Decision, HoldId, HoldStatus, Invariant, OrderId, PaymentStatus, ProductId, ProductStatus, ReleaseReason,
-    State,
+    Command, Decision, HoldId, HoldStatus, OrderId, PaymentStatus, ProductId, ProductStatus, ReleaseReason, State,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::{Instrument, Span};
 
-use super::calls::answered;
 use super::expiry::{DueAt, DueKind, Lag, until};
 use super::health::Health;
 use super::ids::Ids;
 use super::queue::Queue;
+use super::suspects::{Look, Suspects};
 use super::ticket::{Caller, Ticket};
 use super::waiting::{Class, Waiting};
-use super::{Rejection, Settings, lock};
-use crate::store::{INCONSISTENT, Quarantine, Sequence, Stock, Store};
+use super::{Rejection, Settings};
+use crate::store::{Sequence, Stock, Store};
 use crate::telemetry::{EngineMetrics, StockFigures};
 
 /// How many holds, and how many orders, the process remembers the product of.
@@ -49,11 +47,7 @@ pub(super) struct Shared {
     hints: Arc<Cache<ProductId, u64>>,
     deadlines: mpsc::UnboundedSender<DueAt>,
     pub(super) expiry_lag: Lag,
-    /// Products that are being looked at, or wait for it.
-    quarantining: Arc<Mutex<HashSet<ProductId>>>,
-    quarantine_turn: Arc<tokio::sync::Mutex<()>>,
-    /// Breaches that were counted and logged.
-    told: Arc<Mutex<HashSet<(ProductId, Invariant)>>>,
+    pub(super) suspects: Arc<Suspects>,
 }
 
 impl Shared {
@@ -65,6 +59,7 @@ impl Shared {
         metrics: EngineMetrics,
     ) -> Self {
         let waiting = Arc::new(Waiting::new(metrics.clone()));
+        let suspects = Arc::new(Suspects::new(Arc::clone(&store), metrics.clone(), settings.traces.clone()));
         Self {
             queue: Queue::new(settings.batch_max, workers, Arc::clone(&waiting)),
             waiting,
@@ -80,9 +75,7 @@ impl Shared {
             store,
             deadlines,
             expiry_lag: Lag::new(),
-            quarantining: Arc::default(),
-            quarantine_turn: Arc::default(),
-            told: Arc::default(),
+            suspects,
         }
     }
 
@@ -92,8 +85,9 @@ impl Shared {
         product_id: ProductId,
         command: Command,
         class: Class,
+        deadline: Option<Instant>,
     ) -> Result<Caller, Rejection> {
-        let (ticket, caller) = Ticket::new(product_id, command, class, &self.waiting);
+        let (ticket, caller) = Ticket::new(product_id, command, class, deadline, &self.waiting);
         match self.queue.push(ticket) {
             Ok(()) => Ok(caller),
             Err(rejection) => {
@@ -116,6 +110,15 @@ impl Shared {
 
     pub(super) fn learn_stock(&self, product_id: ProductId, stock: &Stock) {
         self.learn(product_id, &stock.status, stock.free());
+    }
+
+    /// A hold was refused because its product is suspended, though units were free when we last saw it: somebody
+    /// else suspended it, such as an operator's command, or another server.
+    pub(super) fn learn_suspended(&self, product_id: ProductId) {
+        if self.hint(product_id) != Some(0) {
+            self.hints.insert(product_id, 0);
+            self.metrics.stock.suspended(product_id);
+        }
     }
 
     fn learn(&self, product_id: ProductId, status: &ProductStatus, free: u64) {
@@ -223,46 +226,18 @@ impl Shared {
         self.queue.release_keys(key);
     }
 
-    /// Has the store look at a product that broke a batch, and suspend it if it breaks an invariant. One
-    /// look at a time; what was told once is not told again.
+    /// Has a product looked at that broke a batch, and suspended if it breaks an invariant.
     pub(super) fn quarantine(&self, product_id: ProductId) {
-        if !lock(&self.quarantining).insert(product_id) {
+        if !self.suspects.is_due(product_id) {
             return;
         }
-        let (store, hints, metrics) = (Arc::clone(&self.store), Arc::clone(&self.hints), self.metrics.clone());
-        let (quarantining, told) = (Arc::clone(&self.quarantining), Arc::clone(&self.told));
-        let turn = Arc::clone(&self.quarantine_turn);
-        let span = self.settings.traces.suspect(product_id.0).unwrap_or_else(Span::none);
-        let looking = async move {
-            let _turn = turn.lock().await;
-            match answered("looking at a suspect product", store.quarantine(product_id, INCONSISTENT)).await {
-                Ok(Quarantine { breaches, suspended }) => {
-                    if suspended {
-                        metrics.quarantines.inc();
-                    }
-                    for breach in breaches {
-                        hints.insert(product_id, 0);
-                        let is_new = lock(&told).insert((product_id, breach.invariant));
-                        if !is_new && !suspended {
-                            continue;
-                        }
-                        metrics.inconsistencies.of(breach.invariant.into()).inc();
-                        tracing::error!(
-                            product_id = product_id.0,
-                            invariant = breach.invariant.code(),
-                            detail = breach.detail,
-                            suspended,
-                            "a product breaks an invariant"
-                        );
-                    }
-                }
-                // The reconciler looks at it, too.
-                Err(error) => {
-                    tracing::warn!(product_id = product_id.0, error = %error.source, "a suspect product could not be looked at");
-                }
+        let (suspects, hints) = (Arc::clone(&self.suspects), Arc::clone(&self.hints));
+        tokio::spawn(async move {
+            match suspects.look_at(product_id).await {
+                Ok(Look { breaches: 0, .. }) => {}
+                Ok(_) => hints.insert(product_id, 0),
+                Err(_) => suspects.was_not_looked_at(product_id),
             }
-            lock(&quarantining).remove(&product_id);
-        };
-        tokio::spawn(looking.instrument(span));
+        });
     }
 }

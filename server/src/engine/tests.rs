@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use self::disturbed::{CommitFault, Disturbed, POISONED_UNITS};
 use super::{Engine, NewProduct, Placed, Rejection, Settings};
 use crate::store::{OpenOptions, Store};
-use crate::telemetry::labels::{Queue as QueueLabel, Resolution, RetryReason, TurnedAway};
+use crate::telemetry::labels::{Ending, Label, Queue as QueueLabel, Resolution, RetryReason, TurnedAway};
 use crate::telemetry::{Metrics, Traces};
 
 /// An engine on a fresh SQLite file.
@@ -190,7 +190,7 @@ async fn past_the_deadline_the_outcome_is_unknown_and_the_key_tells_it_later() {
         let product_id = bench.product(10).await;
         bench.store.next_commit(fault);
         bench.store.block_resolution(true);
-        let deadline = Instant::now() + Duration::from_millis(100);
+        let deadline = Instant::now() + Duration::from_secs(1);
         let first = bench.engine.place_hold(product_id, quantity(3), Some(key("k")), deadline).await;
         assert_eq!(first, Err(Rejection::OutcomeUnknown), "{fault:?}");
         assert_eq!(bench.metrics.engine.turned_away.of(TurnedAway::OutcomeUnknown).get(), 1);
@@ -249,6 +249,7 @@ async fn who_hangs_up_before_the_batch_began_asked_for_nothing() {
     let hung_up = bench.engine.place_hold(product_id, quantity(5), None, soon());
     assert!(tokio::time::timeout(Duration::from_millis(1), hung_up).await.is_err());
     assert_eq!(bench.metrics.engine.turned_away.of(TurnedAway::HungUp).get(), 1);
+    assert_eq!(bench.metrics.engine.holds.of(Ending::TurnedAway(TurnedAway::HungUp)).get(), 1);
     bench.store.hold_loads(false);
     assert!(busy.await.unwrap().is_ok());
     assert!(bench.hold(product_id, 1).await.is_ok());
@@ -357,6 +358,29 @@ async fn an_unpaid_order_is_cancelled_when_its_window_is_over_and_a_late_payment
     assert_eq!(late.event.effect, PaymentEffect::RefundRequired);
     assert_eq!(bench.metrics.engine.refunds_required.get(), 1);
     bench.check(product_id, 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_turned_away_is_counted_whatever_it_wanted() {
+    let bench = Bench::new().await;
+    let product_id = bench.product(10).await;
+    let hold = bench.hold(product_id, 1).await.unwrap().row.id;
+    let turned_away = |reason| bench.metrics.engine.turned_away.of(reason).get();
+    // The deadline of reads is put down to the database.
+    let passed = Instant::now();
+    assert_eq!(bench.engine.order(sale::OrderId(7), passed).await, Err(Rejection::DatabaseUnavailable));
+    assert_eq!(bench.engine.products(ProductId(0), 5, passed).await, Err(Rejection::DatabaseUnavailable));
+    assert_eq!(turned_away(TurnedAway::DatabaseUnavailable), 2);
+    bench.engine.stop().await;
+    assert_eq!(bench.engine.give_back_hold(hold, soon()).await, Err(Rejection::Stopping));
+    assert_eq!(bench.engine.restock(product_id, 1, soon()).await, Err(Rejection::Stopping));
+    assert_eq!(bench.engine.redeem_hold(hold, None, soon()).await, Err(Rejection::Stopping));
+    assert_eq!(turned_away(TurnedAway::Stopping), 3);
+    assert_eq!(bench.metrics.engine.orders.of(Ending::TurnedAway(TurnedAway::Stopping)).get(), 1);
+    // A refusal is an answer.
+    let refused = bench.engine.give_back_hold(sale::HoldId(99), soon()).await;
+    assert_eq!(refused, Err(Rejection::Refused(Refusal::HoldUnknown)));
+    assert_eq!(TurnedAway::all().map(turned_away).sum::<u64>(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use sale::{Command, Key, Outcome, ProductId};
 use tokio::sync::oneshot;
@@ -42,6 +43,8 @@ pub(super) struct Ticket {
     pub(super) class: Class,
     /// When it came.
     pub(super) queued_at: Instant,
+    /// From then on it must not be carried out any more; `None`: work that is nobody's request.
+    pub(super) deadline: Option<Instant>,
     /// Whether the ids of the rows that it may make are set.
     pub(super) has_ids: bool,
     /// The request that it serves, for what is logged of it.
@@ -60,21 +63,22 @@ pub(super) enum KeyName {
 
 impl Ticket {
     /// A ticket for the queue, and the caller's side of it.
-    pub(super) fn new(product_id: ProductId, command: Command, class: Class, waiting: &Arc<Waiting>) -> (Self, Caller) {
+    pub(super) fn new(
+        product_id: ProductId,
+        command: Command,
+        class: Class,
+        deadline: Option<Instant>,
+        waiting: &Arc<Waiting>,
+    ) -> (Self, Caller) {
         let (reply, answer) = oneshot::channel();
         let claim = Arc::new(Claim(AtomicU8::new(QUEUED)));
-        let caller = Caller {
-            answer: Some(answer),
-            claim: Arc::clone(&claim),
-            class,
-            waiting: Arc::clone(waiting),
-            waits: true,
-        };
+        let caller = Caller { answer: Some(answer), claim: Arc::clone(&claim), class, waiting: Arc::clone(waiting) };
         let ticket = Self {
             product_id,
             command,
             class,
             queued_at: Instant::now(),
+            deadline,
             has_ids: false,
             request: RequestName::current(),
             claim,
@@ -98,9 +102,12 @@ impl Ticket {
         }
     }
 
-    /// Out of the queue, into a batch. `false`: its caller withdrew it.
-    pub(super) fn take(&self) -> bool {
-        self.claim.step(QUEUED, TAKEN)
+    /// Out of the queue, into a batch that takes about `flight`. `false`: its caller withdrew it, or is about to, since
+    /// its deadline has come; or it is a wish that would be fulfilled when nobody waits for it any more, and keep
+    /// units from others.
+    pub(super) fn take(&self, flight: Duration) -> bool {
+        let needs = if self.class == Class::Hold { flight } else { Duration::ZERO };
+        !self.is_late_in(needs) && self.claim.step(QUEUED, TAKEN)
     }
 
     /// Back from a batch into the queue. `false`: its caller withdrew it.
@@ -108,9 +115,9 @@ impl Ticket {
         self.claim.step(TAKEN, QUEUED)
     }
 
-    /// From here on its caller cannot withdraw it. `false`: it did.
+    /// From here on its caller cannot withdraw it. `false`: it did, or its deadline has come.
     pub(super) fn claim(&self) -> bool {
-        self.claim.step(TAKEN, DECIDED)
+        !self.is_late() && self.claim.step(TAKEN, DECIDED)
     }
 
     /// Its transaction was surely rolled back. `false`: its caller left without an answer.
@@ -118,9 +125,19 @@ impl Ticket {
         self.claim.step(DECIDED, TAKEN)
     }
 
-    /// Whether its caller withdrew it or left.
+    /// Whether its caller withdrew it or left, or will as soon as it looks at the clock.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self.claim.0.load(Ordering::Acquire), WITHDRAWN | LEFT)
+        matches!(self.claim.0.load(Ordering::Acquire), WITHDRAWN | LEFT) || self.is_late()
+    }
+
+    /// A busy process wakes a caller later than at its deadline; its command must not be carried out meanwhile.
+    /// Dropped unanswered it tells its caller at once that nothing happened.
+    fn is_late(&self) -> bool {
+        self.is_late_in(Duration::ZERO)
+    }
+
+    fn is_late_in(&self, time: Duration) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now() + time)
     }
 
     /// Sends the answer; a caller that is gone does not get it.
@@ -138,8 +155,6 @@ pub(super) struct Caller {
     claim: Arc<Claim>,
     class: Class,
     waiting: Arc<Waiting>,
-    /// Whether it has got neither an answer nor tired of waiting for one.
-    waits: bool,
 }
 
 /// How a caller that waits no longer left its command.
@@ -165,14 +180,12 @@ impl Caller {
         let answered = match deadline {
             Some(deadline) => {
                 let Ok(answered) = tokio::time::timeout_at(deadline, answer).await else {
-                    self.waits = false;
                     return Waited::Left(self.leave());
                 };
                 answered
             }
             None => answer.await,
         };
-        self.waits = false;
         match answered {
             Ok(answer) => Waited::Answered(answer),
             // The ticket was dropped unanswered: the engine stopped.
@@ -181,8 +194,7 @@ impl Caller {
     }
 
     /// Its ticket was refused at the queue, and was never counted there.
-    pub(super) fn never_queued(mut self) {
-        self.waits = false;
+    pub(super) fn never_queued(self) {
         self.claim.step(QUEUED, WITHDRAWN);
     }
 
@@ -211,9 +223,6 @@ impl Caller {
 impl Drop for Caller {
     /// A caller that hangs up before its command is decided withdraws it.
     fn drop(&mut self) {
-        let waited = std::mem::replace(&mut self.waits, false);
-        if self.leave() == Left::Withdrawn && waited {
-            self.waiting.hung_up();
-        }
+        self.leave();
     }
 }

@@ -8,10 +8,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::telemetry::EngineMetrics;
-use crate::telemetry::labels::{Queue, TurnedAway};
+use crate::telemetry::labels::Queue;
 
 /// The most holds that wait, all products together.
-pub(super) const HOLDS_MAX: usize = 10_000;
+pub(super) const HOLDS_MAX: usize = 20_000;
+/// The most holds that wait for one product: one that does not move must leave room to the others.
+pub(super) const HOLDS_PER_PRODUCT_MAX: usize = HOLDS_MAX / 2;
 /// The most orders, payments and operators' commands that wait, all products together.
 pub(super) const MONEY_MAX: usize = 10_000;
 
@@ -84,11 +86,6 @@ impl Waiting {
             count.fetch_sub(1, Ordering::Relaxed);
             self.metrics.queue_depth.of(queue).dec();
         }
-    }
-
-    /// A caller hung up before its command was decided.
-    pub(super) fn hung_up(&self) {
-        self.metrics.turned_away.of(TurnedAway::HungUp).inc();
     }
 
     /// How many commands of this class wait.

@@ -18,7 +18,8 @@ use tracing::{Instrument, Span};
 use super::attempt::{Poison, Trouble, Worker};
 use super::batch::Batch;
 use super::calls::{answer_of, back_off};
-use super::queue::{Taken, Turn};
+use super::locked::Turn;
+use super::queue::Taken;
 use super::ticket::Ticket;
 use super::waiting::Class;
 use super::{Rejection, Shared};
@@ -222,12 +223,15 @@ impl Worker {
             match trouble {
                 Trouble::Locked if self.shared.store.max_writers() > 1 => return Settled::Locked(batch),
                 // One writer at a time: another process has the file.
-                Trouble::Locked => Self::meet_conflict(Conflict::LockTimeout, &mut conflicts, &mut batch).await,
+                Trouble::Locked => {
+                    self.shared.health.write_failed(&"another process keeps it locked");
+                    Self::meet_conflict(Conflict::LockTimeout, &mut conflicts, &mut batch).await;
+                }
                 Trouble::Conflict(conflict) => Self::meet_conflict(conflict, &mut conflicts, &mut batch).await,
                 Trouble::Disconnected(error) => {
                     self.writer = None;
                     disconnects += 1;
-                    self.shared.health.failed(&error);
+                    self.shared.health.write_failed(&error);
                     if disconnects >= INTERNAL_TRIES {
                         answer_internal(&mut batch);
                     }
@@ -236,7 +240,7 @@ impl Worker {
                 Trouble::TimedOut(error) => {
                     self.writer = None;
                     time_outs += 1;
-                    self.shared.health.failed(&error);
+                    self.shared.health.write_failed(&error);
                     if time_outs >= TIME_OUTS_MAX {
                         answer_internal(&mut batch);
                         if batch.products().len() > 1 {
@@ -299,6 +303,11 @@ impl Worker {
         }
         if let Some(ticket) = batch.tickets.pop() {
             let tell = || {
+                if ticket.class == Class::Internal && self.shared.suspects.is_known_broken(ticket.product_id) {
+                    // Nobody asked, and what is wrong was told.
+                    tracing::debug!(product_id = ticket.product_id.0, cause = poison.cause, "due work still fails");
+                    return;
+                }
                 tracing::error!(
                     product_id = ticket.product_id.0,
                     command = ?ticket.command,

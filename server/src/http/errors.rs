@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
 use sale::{Breach, Refusal};
@@ -15,10 +16,27 @@ use utoipa::ToSchema;
 use super::answer::Answer;
 use super::json::JsonError;
 use super::signature::SignatureError;
-use crate::engine::{Rejection, ResumeError};
+use crate::engine::{Overload, Rejection, ResumeError};
 
 /// After how many seconds a client that was not served should try again.
 pub(super) const RETRY_AFTER_SECONDS: u16 = 1;
+
+/// The same, where the queue knows better: in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RetryAfter(u16);
+
+impl RetryAfter {
+    /// Where nobody knows better.
+    pub(super) const SOON: Self = Self(RETRY_AFTER_SECONDS);
+    /// The longest that a client is sent away for: what is true of a queue now says little of later.
+    const LATEST: Self = Self(10);
+
+    /// When what waits now will be served, in whole seconds.
+    fn after(wait: Duration) -> Self {
+        let seconds = u16::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u16::MAX);
+        Self(seconds.clamp(Self::SOON.0, Self::LATEST.0))
+    }
+}
 
 /// What a program can tell errors apart by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
@@ -210,7 +228,7 @@ pub(super) enum Problem {
     #[error("Internal Server Error")]
     Internal,
     #[error("The server is too busy, or stopping; nothing was changed.")]
-    Overloaded,
+    Overloaded(RetryAfter),
     #[error("The database cannot be reached; nothing was changed.")]
     DatabaseUnavailable,
     #[error("Whether this happened is not known; repeat it with the same Idempotency-Key, or read.")]
@@ -265,8 +283,11 @@ impl Problem {
         match rejection {
             Rejection::Refused(refusal) => Self::refused(*refusal, named),
             Rejection::Inconsistent => Self::ProductSuspended,
-            // All three are true of a client that should come back in a moment.
-            Rejection::Overloaded | Rejection::TimedOut | Rejection::Stopping => Self::Overloaded,
+            Rejection::Overloaded(Overload::QueueSlow { wait }) => Self::Overloaded(RetryAfter::after(*wait)),
+            // All of them are true of a client that should come back in a moment.
+            Rejection::Overloaded(Overload::QueueFull | Overload::ReadsFull)
+            | Rejection::TimedOut
+            | Rejection::Stopping => Self::Overloaded(RetryAfter::SOON),
             Rejection::DatabaseUnavailable => Self::DatabaseUnavailable,
             Rejection::OutcomeUnknown => Self::OutcomeUnknown,
             Rejection::Internal => Self::Internal,
@@ -302,7 +323,7 @@ impl Problem {
             Self::PaymentKeyConflict => Code::PaymentKeyConflict,
             Self::RateLimited { .. } => Code::RateLimited,
             Self::Internal => Code::Internal,
-            Self::Overloaded => Code::Overloaded,
+            Self::Overloaded(_) => Code::Overloaded,
             Self::DatabaseUnavailable => Code::DatabaseUnavailable,
             Self::OutcomeUnknown => Code::OutcomeUnknown,
         }
@@ -353,7 +374,10 @@ impl Problem {
             Self::RateLimited { retry_after_seconds } => {
                 answer.with_header(header::RETRY_AFTER, HeaderValue::from(*retry_after_seconds))
             }
-            Self::Overloaded | Self::DatabaseUnavailable | Self::OutcomeUnknown => {
+            Self::Overloaded(RetryAfter(seconds)) => {
+                answer.with_header(header::RETRY_AFTER, HeaderValue::from(*seconds))
+            }
+            Self::DatabaseUnavailable | Self::OutcomeUnknown => {
                 answer.with_header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS))
             }
             _ => answer,
@@ -396,6 +420,15 @@ mod tests {
     fn a_code_is_named_as_it_is_sent() {
         for code in Code::ALL {
             assert_eq!(serde_json::to_value(code).expect("JSON"), code.name());
+        }
+    }
+
+    #[test]
+    fn a_client_is_told_to_come_back_when_the_queue_has_moved_but_within_seconds() {
+        for (wait_ms, expected) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (4_999, 5), (10_001, 10), (u64::MAX, 10)] {
+            let rejection = Rejection::Overloaded(Overload::QueueSlow { wait: Duration::from_millis(wait_ms) });
+            let problem = Problem::rejected(&rejection, Named::InBody);
+            assert_eq!(problem, Problem::Overloaded(RetryAfter(expected)), "{wait_ms} ms");
         }
     }
 

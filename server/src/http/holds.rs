@@ -133,7 +133,7 @@ impl From<&HoldRow> for Hold {
 /// One hold.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct HoldAnswer {
-    data: Hold,
+    pub(super) data: Hold,
 }
 
 pub(super) async fn place(mut call: Call) -> Result<Answer, Problem> {

@@ -10,6 +10,8 @@
 
 mod access;
 mod answer;
+#[doc(hidden)]
+pub mod bodies;
 mod client_address;
 mod connection;
 mod docs;

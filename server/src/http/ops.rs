@@ -36,7 +36,7 @@ pub(super) enum HealthStatus {
     Starting,
     /// It is about to stop.
     Draining,
-    /// It has had no answer from the database for 5 seconds.
+    /// It has had no answer from the database for 5 seconds, or the database has taken no write.
     CutOff,
 }
 

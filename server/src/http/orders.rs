@@ -79,7 +79,7 @@ impl From<&OrderRow> for Order {
 
 impl Order {
     /// As it was shown when it was made, whatever became of it since.
-    fn first_shown(row: &OrderRow) -> Self {
+    pub(super) fn first_shown(row: &OrderRow) -> Self {
         let created_at = format::time(row.created_at);
         Self { status: OrderState::PendingPayment, updated_at: created_at, ..Self::from(row) }
     }
@@ -88,7 +88,7 @@ impl Order {
 /// One order.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct OrderAnswer {
-    data: Order,
+    pub(super) data: Order,
 }
 
 pub(super) async fn place(mut call: Call) -> Result<Answer, Problem> {

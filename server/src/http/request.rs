@@ -19,6 +19,7 @@ use super::errors::Problem;
 use super::json::{self, Object};
 use super::server::Shared;
 use crate::engine::Engine;
+use crate::telemetry::labels::TurnedAway;
 
 /// The longest body.
 pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -60,7 +61,12 @@ pub(super) struct Call {
 impl Call {
     /// The engine, once there is one.
     pub(super) fn engine(&self) -> Result<&Engine, Problem> {
-        self.shared.engine().ok_or(Problem::DatabaseUnavailable)
+        self.shared.engine().ok_or_else(|| {
+            // The engine counts all others.
+            let turned_away = &self.shared.config.metrics.engine.turned_away;
+            turned_away.of(TurnedAway::DatabaseUnavailable).inc();
+            Problem::DatabaseUnavailable
+        })
     }
 
     /// The product that the path names.

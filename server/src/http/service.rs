@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::Config;
 use super::access::{Access, MetricsAccess};
 use super::answer::Answer;
-use super::errors::{Problem, RETRY_AFTER_SECONDS};
+use super::errors::{Problem, RETRY_AFTER_SECONDS, RetryAfter};
 use super::request::{Body, Call, X_REQUEST_ID, request_id};
 use super::routes::{Listener, Operation, UNMATCHED};
 use super::server::Shared;
@@ -101,7 +101,7 @@ fn admit(shared: &Shared, operation: &Operation, headers: &http::HeaderMap) -> R
 
 /// What a client is told whose connection is one too many, as bytes of HTTP/1.1.
 pub(super) fn no_room() -> Vec<u8> {
-    let problem = Problem::Overloaded;
+    let problem = Problem::Overloaded(RetryAfter::SOON);
     let body = serde_json::to_string(&problem.body()).unwrap_or_default();
     format!(
         "HTTP/1.1 {} Service Unavailable\r\nconnection: close\r\nretry-after: {RETRY_AFTER_SECONDS}\r\n\
@@ -120,7 +120,7 @@ fn refuse(problem: &Problem) -> Answer {
         // Somebody may have to find out what became of this very request.
         Problem::OutcomeUnknown => tracing::warn!(code, "whether a request was done is not known"),
         // One line for each of them would be more work than serving them.
-        Problem::Overloaded | Problem::DatabaseUnavailable => tracing::debug!(code, "a request was not served"),
+        Problem::Overloaded(_) | Problem::DatabaseUnavailable => tracing::debug!(code, "a request was not served"),
         problem => tracing::debug!(code, reason = problem.detail(), "a request was refused"),
     }
     problem.answer()
@@ -186,7 +186,7 @@ mod tests {
             assert_eq!(line.lines().count(), 1, "{line}");
             assert!(line.contains(level) && line.contains("the-one-to-find") && line.contains(code), "{line}");
         }
-        assert_eq!(logged_at_info(&Problem::Overloaded), "");
+        assert_eq!(logged_at_info(&Problem::Overloaded(RetryAfter::SOON)), "");
         assert_eq!(logged_at_info(&Problem::HoldExpired), "");
     }
 }

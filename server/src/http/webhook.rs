@@ -20,7 +20,7 @@ use super::request::Call;
 use super::signature::WEBHOOK_ID;
 use crate::engine::{Payment, Rejection};
 use crate::telemetry::RequestName;
-use crate::telemetry::labels::PaymentOutcome;
+use crate::telemetry::labels::{Ending, PaymentOutcome, TurnedAway};
 
 const KEY_FORM: &str = "must be a string of 1 to 255 bytes of UTF-8 without control characters";
 const STATUS_FORM: &str = "must be \"success\", \"failure\" or \"pending\"";
@@ -75,18 +75,18 @@ pub(super) enum NewsStatus {
 pub(super) struct WebhookAnswer {
     /// Always true.
     #[schema(example = true)]
-    success: bool,
+    pub(super) success: bool,
 }
 
 /// What an event says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct News {
     /// The order, if it has the form of one.
-    order_id: Option<OrderId>,
+    pub(super) order_id: Option<OrderId>,
     /// The name of its field as it was sent.
     order_field: &'static str,
     /// The status, if it is one.
-    status: Option<PaymentStatus>,
+    pub(super) status: Option<PaymentStatus>,
     /// What is wrong where something is not there.
     errors: FieldErrors,
 }
@@ -151,10 +151,10 @@ async fn take_event(call: &mut Call, seen: &mut Seen) -> Result<Payment, Problem
 fn count_if_unread(call: &Call, seen: &Seen, problem: &Problem) {
     let outcome = match problem {
         _ if seen.is_engines => return,
-        Problem::Unsigned(_) => PaymentOutcome::Unsigned,
-        Problem::DatabaseUnavailable => PaymentOutcome::DatabaseUnavailable,
-        Problem::Validation(_) if seen.is_read => PaymentOutcome::OrderUnknown,
-        _ => PaymentOutcome::Invalid,
+        Problem::Unsigned(_) => Ending::Served(PaymentOutcome::Unsigned),
+        Problem::DatabaseUnavailable => Ending::TurnedAway(TurnedAway::DatabaseUnavailable),
+        Problem::Validation(_) if seen.is_read => Ending::Served(PaymentOutcome::OrderUnknown),
+        _ => Ending::Served(PaymentOutcome::Invalid),
     };
     call.shared.config.metrics.engine.payment_events.of(outcome).inc();
 }

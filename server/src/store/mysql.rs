@@ -4,7 +4,8 @@
 //! after COMMIT was sent is an unknown outcome. What error numbers mean is in `classify`.
 //!
 //! A batch travels in two packets, so its writes and its COMMIT arrive together. That a write found as
-//! many rows as it must is therefore checked by the server itself: see [`guarded`].
+//! many rows as it must is therefore checked by the server itself: see [`guarded`]. On a node of a cluster
+//! each statement travels alone.
 
 mod classify;
 mod migration;
@@ -108,6 +109,11 @@ const METADATA_SETTINGS: &str = "SET SESSION lock_wait_timeout = 2";
 /// Of connections that write: a server that vanishes while it holds locks must not keep them for hours.
 const WRITE_SETTINGS: &str = "SET SESSION wait_timeout = 30, net_read_timeout = 30, net_write_timeout = 30";
 
+/// Of a node of a cluster. It must have applied what the others committed before it reads. And where another
+/// node's transaction goes first, ours is rolled back, and we want to be told: by itself the node would run the
+/// statement again that was under way, outside of a transaction.
+const CLUSTER_SETTINGS: &str = "SET SESSION wsrep_sync_wait = 1, wsrep_retry_autocommit = 0";
+
 #[async_trait]
 impl Backend for MySql {
     type Session = MySqlSession;
@@ -117,15 +123,19 @@ impl Backend for MySql {
     async fn connect(&self, purpose: Purpose) -> Result<MySqlSession, StoreError> {
         let connecting = async {
             let connection = self.options.connect().await.map_err(classify::classify_connect)?;
-            let mut session =
-                MySqlSession { connection, in_transaction: false, _open: self.metrics.opened(purpose.into()) };
+            let mut session = MySqlSession {
+                connection,
+                in_transaction: false,
+                of_cluster: false,
+                _open: self.metrics.opened(purpose.into()),
+            };
             let metadata_settings = if purpose == Purpose::Migration { "" } else { METADATA_SETTINGS };
             let write_settings = if purpose == Purpose::Reads { "" } else { WRITE_SETTINGS };
             let results = session.run(packet([SETTINGS, metadata_settings, write_settings])).await?;
             let mut rows = results.iter().flat_map(|result| &result.rows);
             if rows.any(|row| row.text(1).is_ok_and(|value| value == Some("ON"))) {
-                // A node of a cluster must have applied what the others committed before it reads.
-                session.run("SET SESSION wsrep_sync_wait = 1".to_owned()).await?;
+                session.of_cluster = true;
+                session.run(CLUSTER_SETTINGS.to_owned()).await?;
             }
             Ok(session)
         };
@@ -183,6 +193,8 @@ pub(super) struct MySqlSession {
     connection: MySqlConnection,
     /// START TRANSACTION commits a transaction that is open, so one that was left is rolled back first.
     in_transaction: bool,
+    /// Whether the server is a node of a cluster: then the statements of a transaction are sent one by one.
+    of_cluster: bool,
     _open: OpenConnection,
 }
 
@@ -192,11 +204,34 @@ impl MySqlSession {
         collect(stream.boxed(), |done| (done.rows_affected(), done.last_insert_id())).await
     }
 
+    /// Sends the statements of a transaction, as one packet where that can be.
+    ///
+    /// Where another node's transaction goes first, a node of a cluster rolls ours back, and says so at the next
+    /// command. Between the statements of one packet it may not: it runs the rest, each by itself.
+    async fn send_all(&mut self, statements: &[String]) -> Result<Vec<ResultSet<MySqlRow>>, Stopped> {
+        if !self.of_cluster {
+            return self.send(packet(statements)).await;
+        }
+        let sent = Instant::now();
+        let mut results = Vec::new();
+        for statement in statements {
+            let waited = sent.elapsed();
+            match self.send(statement.clone()).await {
+                Ok(more) => results.extend(more.into_iter().map(|mut result| {
+                    result.elapsed += waited;
+                    result
+                })),
+                Err(stopped) => return Err(Stopped { done: results.len() + stopped.done, error: stopped.error }),
+            }
+        }
+        Ok(results)
+    }
+
     /// Sends `statements` and COMMIT.
     async fn send_and_commit(&mut self, mut statements: Vec<String>) -> Result<Vec<ResultSet<MySqlRow>>, StoreError> {
         let commit = statements.len();
         statements.push("COMMIT".to_owned());
-        match self.send(packet(statements)).await {
+        match self.send_all(&statements).await {
             Ok(results) => {
                 self.in_transaction = false;
                 Ok(results)
@@ -232,11 +267,16 @@ impl Session for MySqlSession {
         self.send(sql).await.map_err(|stopped| classify(stopped.error))
     }
 
+    async fn run_all(&mut self, statements: Vec<String>) -> Result<Vec<ResultSet<MySqlRow>>, StoreError> {
+        self.send_all(&statements).await.map_err(|stopped| classify(stopped.error))
+    }
+
     async fn begin(&mut self, lock: String, rest: Vec<String>) -> Result<Begun<MySqlRow>, StoreError> {
         self.rollback().await?;
         self.in_transaction = true;
-        let sql = packet(["START TRANSACTION", &lock, CLOCK].into_iter().chain(rest.iter().map(String::as_str)));
-        let results = match self.send(sql).await {
+        let mut statements = vec!["START TRANSACTION".to_owned(), lock, CLOCK.to_owned()];
+        statements.extend(rest);
+        let results = match self.send_all(&statements).await {
             Ok(results) => results,
             Err(stopped) => {
                 drop(self.rollback().await);
@@ -271,9 +311,14 @@ impl Session for MySqlSession {
         let started = Instant::now();
         let (statements, guard) = guarded(row, writes);
         let commit = statements.len() - 1;
-        match self.send(packet(&statements)).await {
+        match self.send_all(&statements).await {
             Ok(results) => {
                 self.in_transaction = false;
+                // The guard has found the batch's own row, unless what was begun had ended before: then it must be
+                // looked for.
+                if guard.and_then(|guard| results.get(guard)).is_some_and(|result| result.matched != 1) {
+                    return Err(StoreError::new(Fault::OutcomeUnknown, "the transaction ended before its COMMIT"));
+                }
                 // The answers come one by one, so the last before that of COMMIT says when all was written.
                 let written = commit.checked_sub(1).and_then(|last| results.get(last));
                 let write = written.map_or(Duration::ZERO, |result| result.elapsed);

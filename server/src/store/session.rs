@@ -32,6 +32,12 @@ pub(super) trait Session: Send + 'static {
     /// Sends `sql`, one or more statements, and returns a result for each.
     async fn run(&mut self, sql: String) -> Result<Vec<ResultSet<Self::Row>>, StoreError>;
 
+    /// Sends the statements of a transaction that is open, in one packet where that can be, and returns a result for
+    /// each.
+    async fn run_all(&mut self, statements: Vec<String>) -> Result<Vec<ResultSet<Self::Row>>, StoreError> {
+        self.run(packet(statements)).await
+    }
+
     /// Begins a transaction that writes: runs `lock`, then reads the clock, then runs `rest`, which
     /// may be no statements at all. After an error nothing of the transaction is left.
     async fn begin(&mut self, lock: String, rest: Vec<String>) -> Result<Begun<Self::Row>, StoreError>;

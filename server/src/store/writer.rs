@@ -14,7 +14,7 @@ use sale::{
 
 use super::dialect::Dialect;
 use super::rows::Reader;
-use super::session::{BatchRow, Begun, Cells, ResultSet, Session, packet};
+use super::session::{BatchRow, Begun, Cells, ResultSet, Session};
 use super::statements::batch::{self, BatchOutcome};
 use super::statements::{self, Part, desk};
 use super::{BatchId, Fault, Loaded, StoreError, Writer, Written};
@@ -71,7 +71,7 @@ impl<S: Session> BatchWriter<S> {
             return Ok(());
         }
         let sql: Vec<String> = wants.iter().map(|want| want.sql(S::DIALECT)).collect();
-        let results = self.session.run(packet(sql)).await?;
+        let results = self.session.run_all(sql).await?;
         for (want, result) in wants.iter().zip(results) {
             want.read(&result, state)?;
         }

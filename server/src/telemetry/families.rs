@@ -29,12 +29,12 @@ impl<L, M> Clone for Family<L, M> {
 
 impl<L: Label, M> Family<L, M> {
     fn new(member: impl Fn(&str) -> M) -> Self {
-        Self { members: L::ALL.iter().map(|label| member(label.name())).collect(), label: PhantomData }
+        Self { members: L::all().map(|label| member(label.name())).collect(), label: PhantomData }
     }
 
     /// The metric of one label value.
     pub fn of(&self, label: L) -> &M {
-        // `labels!` numbers the values as `ALL` lists them, and `new` made one member for each.
+        // `labels!` numbers the values as `all` lists them, and `new` made one member for each.
         &self.members[label.index()]
     }
 }

@@ -7,13 +7,16 @@ use sale::{Invariant, PaymentEffect, Refusal};
 
 /// A closed set of label values.
 pub trait Label: Copy + 'static {
+    /// How many values there are.
+    const COUNT: usize;
+
     /// Every value, each at its index.
-    const ALL: &'static [Self];
+    fn all() -> impl Iterator<Item = Self>;
 
     /// The value as Prometheus shows it.
     fn name(self) -> &'static str;
 
-    /// The place of this value in [`Label::ALL`].
+    /// The place of this value in [`Label::all`].
     fn index(self) -> usize;
 }
 
@@ -26,7 +29,11 @@ macro_rules! labels {
         }
 
         impl Label for $label {
-            const ALL: &'static [Self] = &[$(Self::$value,)*];
+            const COUNT: usize = [$($name,)*].len();
+
+            fn all() -> impl Iterator<Item = Self> {
+                [$(Self::$value,)*].into_iter()
+            }
 
             fn name(self) -> &'static str {
                 match self {
@@ -80,7 +87,7 @@ labels! {
         Token = "token",
     }
 
-    /// What became of a request for a hold.
+    /// What the rules said to a request for a hold.
     HoldOutcome {
         /// It was placed.
         Placed = "placed",
@@ -96,21 +103,9 @@ labels! {
         QuantityOverLimit = "quantity_over_limit",
         /// Its key was used with another body.
         KeyReused = "idempotency_key_reused",
-        /// Too much was waiting.
-        Overloaded = "overloaded",
-        /// Its deadline came before its turn.
-        Deadline = "deadline",
-        /// The database could not be reached.
-        DatabaseUnavailable = "database_unavailable",
-        /// Its commit's outcome was not known in time.
-        OutcomeUnknown = "outcome_unknown",
-        /// The server is stopping.
-        Stopping = "stopping",
-        /// Something unforeseen.
-        Internal = "internal",
     }
 
-    /// What became of a request for an order.
+    /// What the rules said to a request for an order.
     OrderOutcome {
         /// It was made.
         Placed = "placed",
@@ -126,21 +121,9 @@ labels! {
         HoldUnknown = "hold_unknown",
         /// Its key was used with another body.
         KeyReused = "idempotency_key_reused",
-        /// Too much was waiting.
-        Overloaded = "overloaded",
-        /// Its deadline came before its turn.
-        Deadline = "deadline",
-        /// The database could not be reached.
-        DatabaseUnavailable = "database_unavailable",
-        /// Its commit's outcome was not known in time.
-        OutcomeUnknown = "outcome_unknown",
-        /// The server is stopping.
-        Stopping = "stopping",
-        /// Something unforeseen.
-        Internal = "internal",
     }
 
-    /// What became of a payment event.
+    /// What the rules, or the check of its form, said to a payment event.
     PaymentOutcome {
         /// The order is paid.
         Paid = "paid",
@@ -160,18 +143,6 @@ labels! {
         Unsigned = "unsigned",
         /// Its body or its key is not one of an event.
         Invalid = "validation_failed",
-        /// Too much was waiting.
-        Overloaded = "overloaded",
-        /// Its deadline came before its turn.
-        Deadline = "deadline",
-        /// The database could not be reached.
-        DatabaseUnavailable = "database_unavailable",
-        /// Its commit's outcome was not known in time.
-        OutcomeUnknown = "outcome_unknown",
-        /// The server is stopping.
-        Stopping = "stopping",
-        /// Something unforeseen.
-        Internal = "internal",
     }
 
     /// A part of a batch's transaction.
@@ -192,7 +163,7 @@ labels! {
     Queue {
         /// Of holds.
         Holds = "holds",
-        /// Of orders, payment events and all else.
+        /// Of orders, payment events, releases, operators. What comes due is in neither.
         Others = "others",
     }
 
@@ -218,13 +189,17 @@ labels! {
         NotCommitted = "not_committed",
     }
 
-    /// Why a request was turned away with no work done, or without an answer from the database.
+    /// Why a request was not served: it got no answer of the rules, or did not wait for one.
     TurnedAway {
         /// The queue was full.
         QueueFull = "queue_full",
+        /// The queue moved too slowly.
+        QueueSlow = "queue_slow",
+        /// Too many reads were waiting.
+        ReadsFull = "reads_full",
         /// Its deadline came while it waited.
         Deadline = "deadline",
-        /// The caller hung up before its batch began.
+        /// The caller hung up before its answer. What had begun by then was carried out.
         HungUp = "hung_up",
         /// The database could not be reached.
         DatabaseUnavailable = "database_unavailable",
@@ -331,35 +306,45 @@ impl From<PaymentEffect> for PaymentOutcome {
     }
 }
 
-/// What a request is counted as that was turned away.
-macro_rules! turned_away {
-    ($($outcome:ident),*) => {$(
-        impl From<TurnedAway> for $outcome {
-            fn from(reason: TurnedAway) -> Self {
-                match reason {
-                    TurnedAway::QueueFull => Self::Overloaded,
-                    // Who hung up waited no longer, either.
-                    TurnedAway::Deadline | TurnedAway::HungUp => Self::Deadline,
-                    TurnedAway::DatabaseUnavailable => Self::DatabaseUnavailable,
-                    TurnedAway::OutcomeUnknown => Self::OutcomeUnknown,
-                    TurnedAway::Stopping => Self::Stopping,
-                    TurnedAway::Internal => Self::Internal,
-                }
-            }
-        }
-    )*};
+/// What became of a request: what the rules said, or why it was not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending<R> {
+    /// It was served, if only with a refusal.
+    Served(R),
+    /// It was not.
+    TurnedAway(TurnedAway),
 }
 
-turned_away!(HoldOutcome, OrderOutcome, PaymentOutcome);
+impl<R: Label> Label for Ending<R> {
+    const COUNT: usize = R::COUNT + TurnedAway::COUNT;
 
-impl From<Refusal> for HoldOutcome {
+    fn all() -> impl Iterator<Item = Self> {
+        R::all().map(Self::Served).chain(TurnedAway::all().map(Self::TurnedAway))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Served(outcome) => outcome.name(),
+            Self::TurnedAway(reason) => reason.name(),
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Self::Served(outcome) => outcome.index(),
+            Self::TurnedAway(reason) => R::COUNT + reason.index(),
+        }
+    }
+}
+
+impl From<Refusal> for Ending<HoldOutcome> {
     fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::InsufficientStock { .. } => Self::InsufficientStock,
-            Refusal::ProductSuspended => Self::ProductSuspended,
-            Refusal::KeyReused => Self::KeyReused,
-            Refusal::ProductUnknown => Self::ProductUnknown,
-            Refusal::QuantityOverLimit { .. } => Self::QuantityOverLimit,
+        Self::Served(match refusal {
+            Refusal::InsufficientStock { .. } => HoldOutcome::InsufficientStock,
+            Refusal::ProductSuspended => HoldOutcome::ProductSuspended,
+            Refusal::KeyReused => HoldOutcome::KeyReused,
+            Refusal::ProductUnknown => HoldOutcome::ProductUnknown,
+            Refusal::QuantityOverLimit { .. } => HoldOutcome::QuantityOverLimit,
             // Nothing that a wish for units is answered with.
             Refusal::HoldUnknown
             | Refusal::OrderUnknown
@@ -367,19 +352,19 @@ impl From<Refusal> for HoldOutcome {
             | Refusal::StockOverLimit
             | Refusal::HoldAlreadyRedeemed { .. }
             | Refusal::HoldExpired
-            | Refusal::HoldReleased => Self::Internal,
-        }
+            | Refusal::HoldReleased => return Self::TurnedAway(TurnedAway::Internal),
+        })
     }
 }
 
-impl From<Refusal> for OrderOutcome {
+impl From<Refusal> for Ending<OrderOutcome> {
     fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::HoldExpired => Self::HoldExpired,
-            Refusal::HoldReleased => Self::HoldReleased,
-            Refusal::HoldAlreadyRedeemed { .. } => Self::HoldAlreadyRedeemed,
-            Refusal::KeyReused => Self::KeyReused,
-            Refusal::HoldUnknown => Self::HoldUnknown,
+        Self::Served(match refusal {
+            Refusal::HoldExpired => OrderOutcome::HoldExpired,
+            Refusal::HoldReleased => OrderOutcome::HoldReleased,
+            Refusal::HoldAlreadyRedeemed { .. } => OrderOutcome::HoldAlreadyRedeemed,
+            Refusal::KeyReused => OrderOutcome::KeyReused,
+            Refusal::HoldUnknown => OrderOutcome::HoldUnknown,
             // Nothing that a wish for an order is answered with.
             Refusal::ProductUnknown
             | Refusal::OrderUnknown
@@ -387,8 +372,28 @@ impl From<Refusal> for OrderOutcome {
             | Refusal::QuantityOverLimit { .. }
             | Refusal::StockOverLimit
             | Refusal::ProductSuspended
-            | Refusal::InsufficientStock { .. } => Self::Internal,
-        }
+            | Refusal::InsufficientStock { .. } => return Self::TurnedAway(TurnedAway::Internal),
+        })
+    }
+}
+
+impl From<Refusal> for Ending<PaymentOutcome> {
+    fn from(refusal: Refusal) -> Self {
+        Self::Served(match refusal {
+            Refusal::PaymentKeyConflict => PaymentOutcome::KeyConflict,
+            Refusal::OrderUnknown => PaymentOutcome::OrderUnknown,
+            // Nothing that news of a payment are answered with.
+            Refusal::HoldUnknown
+            | Refusal::ProductUnknown
+            | Refusal::KeyReused
+            | Refusal::QuantityOverLimit { .. }
+            | Refusal::StockOverLimit
+            | Refusal::ProductSuspended
+            | Refusal::InsufficientStock { .. }
+            | Refusal::HoldAlreadyRedeemed { .. }
+            | Refusal::HoldExpired
+            | Refusal::HoldReleased => return Self::TurnedAway(TurnedAway::Internal),
+        })
     }
 }
 
@@ -405,8 +410,11 @@ mod tests {
 
     #[test]
     fn each_value_is_at_its_index() {
-        for (index, value) in HoldOutcome::ALL.iter().enumerate() {
+        let mut names = std::collections::BTreeSet::new();
+        for (index, value) in Ending::<HoldOutcome>::all().enumerate() {
             assert_eq!(value.index(), index);
+            names.insert(value.name());
         }
+        assert_eq!(names.len(), Ending::<HoldOutcome>::COUNT, "two values have one name");
     }
 }

@@ -95,12 +95,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::telemetry::labels::{HoldOutcome, HttpMethod, Label, Phase};
+    use crate::telemetry::labels::{Ending, HoldOutcome, HttpMethod, Label, Phase};
 
     #[test]
     fn every_series_is_there_from_the_start() {
         let text = Metrics::new().render();
-        for outcome in HoldOutcome::ALL {
+        for outcome in Ending::<HoldOutcome>::all() {
             let line = format!("holdfast_holds_total{{outcome=\"{}\"}} 0\n", outcome.name());
             assert!(text.contains(&line), "{line} is missing in\n{text}");
         }
@@ -125,7 +125,7 @@ mod tests {
     fn clones_count_into_the_same() {
         let metrics = Metrics::new();
         let engine = metrics.engine.clone();
-        engine.holds.of(HoldOutcome::Placed).inc_by(3);
+        engine.holds.of(Ending::Served(HoldOutcome::Placed)).inc_by(3);
         engine.phases.of(Phase::Commit).observe(0.02);
         let requests = metrics.http.requests(vec!["unmatched", "/api/holds"]);
         requests.preset(1, HttpMethod::Post, 422);

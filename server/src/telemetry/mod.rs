@@ -6,7 +6,7 @@
 //! `app` passes on. This room imports nothing of ours but the values of `sale`, so that
 //! every other room may use it.
 
-mod families;
+pub(crate) mod families;
 pub mod labels;
 pub mod logs;
 pub mod metrics;
@@ -14,8 +14,8 @@ mod request;
 pub mod traces;
 
 pub use metrics::{
-    EngineMetrics, HttpMetrics, Metrics, OpenConnection, ReconcilerMetrics, RequestMetrics, StockFigures, StoreMetrics,
-    TraceMetrics,
+    EngineMetrics, HttpMetrics, Metrics, OpenConnection, ReconcilerMetrics, RequestMetrics, StockFigures, StockMetrics,
+    StoreMetrics, TraceMetrics,
 };
 pub use request::RequestName;
 pub use traces::Traces;

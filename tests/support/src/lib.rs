@@ -1,5 +1,5 @@
-//! What the tests from outside share: a sale on either database, the requests of its API, and how to
-//! wait for a condition.
+//! What the tests from outside share: a sale on either database, the requests of its API, customers who
+//! remember what was acknowledged, and how to wait for a condition.
 //!
 //! What does not belong here: starting and killing (that is the rig's, in `holdfast-loadtest`), and
 //! what only one suite needs.
@@ -7,6 +7,9 @@
 //! Its functions end a test by a panic that says what went wrong: none returns an error.
 
 mod answers;
+mod books;
+mod facts;
+mod load;
 mod requests;
 mod sale;
 mod setup;
@@ -18,6 +21,8 @@ pub use holdfast_loadtest::rig::database::{Kind, Session, TestDatabase};
 pub use holdfast_loadtest::rig::server::ServerProcess;
 
 pub use self::answers::{all, deadline_of, number, statuses};
+pub use self::facts::{Fact, Facts, Open};
+pub use self::load::Load;
 pub use self::requests::{give_back, hold, order, payment};
 pub use self::sale::{HOUSEKEEPING, Sale, Stock, operator};
 pub use self::setup::{ADMIN_TOKEN, Setup};

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::answers::number;
 use crate::requests;
 use crate::setup::ADMIN_TOKEN;
-use crate::wait::OrFail;
+use crate::wait::{OrFail, eventually};
 
 /// Tables that change without a change of the sale: ids set aside, and the marks of transactions.
 pub const HOUSEKEEPING: [&str; 2] = ["batches", "id_blocks"];
@@ -96,6 +96,16 @@ impl Sale {
         let answer = self.client.get(path).await.or_fail();
         expect(&answer, 200);
         answer.json()["data"].clone()
+    }
+
+    /// Waits until `/readyz` answers with this status.
+    pub async fn readiness_is(&self, status: u16) {
+        eventually("the server says how ready it is", async || match self.client.get("/readyz").await {
+            Ok(answer) if answer.status == status => Ok(()),
+            Ok(answer) => Err(format!("{} {}", answer.status, answer.text())),
+            Err(error) => Err(error.to_string()),
+        })
+        .await;
     }
 
     /// A second server with the same settings on the same database, ready.

@@ -18,7 +18,7 @@ pub(super) use order::{NEVER, Order};
 pub(super) use seen::{Seen, Sights, perhaps_done};
 pub(super) use spans::{Span, Spans};
 
-use super::clock::{Clock, Life};
+use super::clock::Clock;
 use crate::history::{Code, History, Key, Mark, Moment, Operation, OrderView, Outcome, Record};
 
 /// What a hold is placed with: product and units.
@@ -61,7 +61,7 @@ impl<'a> Ledger<'a> {
         kills.sort_unstable();
         let mut ledger = Self {
             records: &history.records,
-            clock: Clock::new(&history.header.limits),
+            clock: Clock::new(&history.header.limits, &history.marks),
             whole: is_whole(history),
             stock,
             hold_keys: IndexMap::new(),
@@ -179,7 +179,7 @@ impl<'a> Ledger<'a> {
                     placed.acknowledged = keyed.made.map_or(placed.acknowledged, |made| made.acknowledged);
                 }
                 if let Some(view) = hold.shown {
-                    placed.life = Life::shown(view.created_at, view.expires_at);
+                    placed.life = self.clock.shown(view.created_at, view.expires_at);
                 }
             }
             for key in &hold.order_keys {

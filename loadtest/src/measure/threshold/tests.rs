@@ -138,3 +138,20 @@ fn chaos_and_answers_thrown_away_do_not_count() {
         assert_eq!((judged.reached, judged.seen.as_str()), (Reached::Met, seen), "{text}");
     }
 }
+
+#[test]
+fn of_chaos_alone_no_threshold_is_met() {
+    let mut in_chaos = held(10);
+    in_chaos.scenario = ScenarioName::Chaos;
+    let measures = Measures::of(&history_of(vec![in_chaos]));
+    for (text, what) in [
+        ("errors > 100%", "request"),
+        ("rate < 0", "request"),
+        ("max > 60m", "answer"),
+        ("p99(hold) > 60m", "answer of hold"),
+    ] {
+        let judged = text.parse::<Threshold>().unwrap().judge(&measures);
+        let seen = format!("no {what} was seen outside chaos, which breaks things on purpose");
+        assert_eq!((judged.reached, judged.seen), (Reached::Unknown, seen), "{text}");
+    }
+}

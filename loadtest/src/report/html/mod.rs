@@ -107,7 +107,7 @@ fn verdict(run: &Run) -> Markup {
                     }
                 }
             }
-            @for trouble in &run.verdict.troubles {
+            @for trouble in run.verdict.troubles.iter().chain(&run.measures.notes) {
                 p.trouble { (trouble) }
             }
         }
@@ -118,7 +118,7 @@ fn facts(run: &Run) -> Markup {
     let header = &run.history.header;
     let total = &run.measures.total;
     let figures = total.latency.percentiles();
-    let facts = [
+    let mut facts = vec![
         ("requests", words::thousands(total.requests)),
         ("a second", rate(total.rate())),
         ("errors", format!("{} ({})", words::thousands(total.errors), percent(total.error_share()))),
@@ -129,6 +129,10 @@ fn facts(run: &Run) -> Markup {
         ("seed", header.seed.to_string()),
         ("exit code", run.exit_code.to_string()),
     ];
+    if let Some(chaos) = &run.measures.chaos {
+        let in_chaos = format!("{}, {} in vain", counted(chaos.requests, "request"), words::thousands(chaos.errors));
+        facts.insert(5, ("chaos, apart", in_chaos));
+    }
     html! {
         dl.facts {
             @for (name, value) in facts {

@@ -101,7 +101,7 @@ fn faults(measures: &Measures, from: f64, to: f64) -> Vec<(f64, f64, String)> {
 pub(super) fn over_time(run: &Run) -> Markup {
     let measures = run.measures;
     html! {
-        @if measures.total.requests > 0 {
+        @if measures.timeline.iter().any(|step| step.requests > 0) {
             section #time {
                 h2 { "Over time" }
                 (lanes(measures))
@@ -167,7 +167,7 @@ fn throughput(measures: &Measures) -> Plot {
         Series { name, class, shape: Shape::Line, values: rates.into_iter().map(Some).collect(), texts }
     };
     let mut all = vec![series("requests", "requests", |step| step.requests)];
-    if measures.total.errors > 0 {
+    if measures.timeline.iter().any(|step| step.errors > 0) {
         all.push(series("errors", "errors", |step| step.errors));
     }
     let most = all[0].values.iter().flatten().copied().fold(0.0, f64::max);

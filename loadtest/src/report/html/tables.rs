@@ -140,9 +140,9 @@ pub(super) fn endpoints(run: &Run) -> Markup {
                         }
                     }
                     tbody {
-                        @for endpoint in measures.endpoints.iter().chain((measures.endpoints.len() > 1).then_some(&measures.total)) {
+                        @for endpoint in measures.endpoints.iter().chain((measures.endpoints.len() > 1).then_some(&measures.total)).chain(&measures.chaos) {
                             tr.total[endpoint.name == "all"] {
-                                td { code { (endpoint.name) } }
+                                td { code { (endpoint.name) } @if endpoint.name == "chaos" { span.note { " things are broken on purpose" } } }
                                 td.number { (thousands(endpoint.requests)) }
                                 td.number { (rate(endpoint.rate())) }
                                 td.number.bad[endpoint.errors > 0] { (thousands(endpoint.errors)) }
@@ -154,7 +154,7 @@ pub(super) fn endpoints(run: &Run) -> Markup {
             }
             h2 { "Answers" }
             div.answers {
-                @for endpoint in &measures.endpoints {
+                @for endpoint in measures.endpoints.iter().chain(&measures.chaos) {
                     table {
                         caption { code { (endpoint.name) } }
                         tbody {

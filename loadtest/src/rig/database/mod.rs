@@ -6,6 +6,7 @@
 mod session;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ pub struct TestDatabase {
 
 #[derive(Debug)]
 enum Place {
-    Sqlite { _folder: TempDir },
+    Sqlite { _folder: Option<TempDir> },
     MariaDb,
 }
 
@@ -76,7 +77,13 @@ impl TestDatabase {
         let folder =
             tempfile::Builder::new().prefix("holdfast-test-").tempdir().map_err(RigError::system("make a folder"))?;
         let url = format!("sqlite:{}", folder.path().join("holdfast.db").display());
-        Ok(Self { url, place: Place::Sqlite { _folder: folder } })
+        Ok(Self { url, place: Place::Sqlite { _folder: Some(folder) } })
+    }
+
+    /// A path in a folder of the caller's, who also removes it; there is no file yet.
+    pub fn sqlite_in(folder: &Path) -> Self {
+        let url = format!("sqlite:{}", folder.join("holdfast.db").display());
+        Self { url, place: Place::Sqlite { _folder: None } }
     }
 
     /// A fresh database of the server at `server_url`, which names no database.

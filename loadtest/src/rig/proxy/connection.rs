@@ -10,7 +10,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Mutex;
 
 use super::wire::{AnswerReader, PacketReader};
-use super::{Direction, Effect, Point, QueryFault, Shared};
+use super::{Direction, Effect, Point, QueryFault, Shared, Strike, Which};
 
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -99,13 +99,15 @@ async fn to_server_pump(
         }
         packets.push(bytes);
         while let Some(packet) = packets.next() {
+            super::slow::wait(shared, &packet).await;
             let Some(fault) = take_fault(shared, &packet) else {
                 forward(&packet, Direction::ToServer, to, shared).await?;
                 continue;
             };
-            match fault.point {
-                Point::BeforeQuery => {}
-                Point::AfterQuery => forward(&packet, Direction::ToServer, to, shared).await?,
+            let bytes_passed = match fault.point {
+                Point::BeforeQuery => 0,
+                Point::WithinQuery { bytes_passed } => bytes_passed.min(packet.len()),
+                Point::AfterQuery => packet.len(),
                 Point::AfterAnswer { bytes_passed } => {
                     let answer = AnswerReader::default();
                     *withheld.lock().await =
@@ -114,8 +116,9 @@ async fn to_server_pump(
                     // The other pump ends the connection when the answer has come.
                     continue;
                 }
-            }
-            shared.strike();
+            };
+            forward(&packet[..bytes_passed], Direction::ToServer, to, shared).await?;
+            shared.strike(Strike { bytes_passed, bytes: packet.len() });
             return Err(fault.effect.into());
         }
     }
@@ -138,10 +141,10 @@ async fn to_client_pump(
         };
         held.bytes.extend_from_slice(bytes);
         if held.answer.is_complete_after(bytes) {
-            let passed = held.bytes_passed.min(held.bytes.len());
-            forward(&held.bytes[..passed], Direction::ToClient, to, shared).await?;
+            let bytes_passed = held.bytes_passed.min(held.bytes.len());
+            forward(&held.bytes[..bytes_passed], Direction::ToClient, to, shared).await?;
             let effect = held.effect;
-            shared.strike();
+            shared.strike(Strike { bytes_passed, bytes: held.bytes.len() });
             return Err(effect.into());
         }
     }
@@ -158,8 +161,14 @@ async fn read<'a>(from: &mut OwnedReadHalf, chunk: &'a mut [u8]) -> Result<&'a [
 fn take_fault(shared: &Shared, packet: &[u8]) -> Option<QueryFault> {
     let text = super::wire::statement(packet)?.to_ascii_lowercase();
     let mut faults = shared.faults();
-    let waiting = faults.query.as_ref()?;
-    let found = text.windows(waiting.text.len().max(1)).any(|part| part == waiting.text);
+    let found = match &mut faults.query.as_mut()?.which {
+        Which::With(part) => text.windows(part.len().max(1)).any(|window| window == part),
+        Which::After(others) => {
+            let is_next = *others == 0;
+            *others = others.saturating_sub(1);
+            is_next
+        }
+    };
     if found { faults.query.take() } else { None }
 }
 
@@ -191,7 +200,7 @@ async fn forward(bytes: &[u8], direction: Direction, to: &mut OwnedWriteHalf, sh
     };
     to.write_all(&bytes[..passing]).await?;
     if passing < bytes.len() {
-        shared.strike();
+        shared.strike(Strike { bytes_passed: passing, bytes: bytes.len() });
         return Err(Stop::Cut);
     }
     Ok(())

@@ -8,6 +8,7 @@
 //! but no statement can be seen in them.
 
 mod connection;
+mod slow;
 mod wire;
 
 use std::net::SocketAddr;
@@ -34,6 +35,11 @@ pub enum Direction {
 pub enum Point {
     /// It never reaches the server.
     BeforeQuery,
+    /// The first so many bytes of its packet reach the server; all of them are as [`Point::AfterQuery`].
+    WithinQuery {
+        /// How many bytes of the packet the server hears.
+        bytes_passed: usize,
+    },
     /// It reaches the server whole. Whether the server carries it out before it notices the fault is
     /// up to the server; nothing of the answer is passed on.
     AfterQuery,
@@ -54,13 +60,30 @@ pub enum Effect {
     Silence,
 }
 
+/// How far a fault that struck let through the packet, or the answer, that it was armed for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Strike {
+    /// How many bytes passed.
+    pub bytes_passed: usize,
+    /// How many there were.
+    pub bytes: usize,
+}
+
 /// A fault that waits for its statement.
 #[derive(Clone, Debug)]
 struct QueryFault {
-    /// In lower case.
-    text: Vec<u8>,
+    which: Which,
     point: Point,
     effect: Effect,
+}
+
+/// The statement that a fault waits for.
+#[derive(Clone, Debug)]
+enum Which {
+    /// The next that contains this text, which is in lower case.
+    With(Vec<u8>),
+    /// The one before which so many others pass.
+    After(usize),
 }
 
 /// What the connections look at before they pass something on.
@@ -72,6 +95,8 @@ struct Faults {
     left_to_server: Option<usize>,
     left_to_client: Option<usize>,
     query: Option<QueryFault>,
+    slow: Option<slow::Slow>,
+    last_strike: Option<Strike>,
 }
 
 #[derive(Debug)]
@@ -94,7 +119,8 @@ impl Shared {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn strike(&self) {
+    fn strike(&self, strike: Strike) {
+        self.faults().last_strike = Some(strike);
         self.struck.send_modify(|count| *count += 1);
     }
 }
@@ -183,7 +209,14 @@ impl Proxy {
 
     /// Fails the connection that sends the next statement which contains `text`, in whatever case. Once.
     pub fn on_query(&self, text: &str, point: Point, effect: Effect) {
-        self.shared.faults().query = Some(QueryFault { text: text.to_ascii_lowercase().into_bytes(), point, effect });
+        let which = Which::With(text.to_ascii_lowercase().into_bytes());
+        self.shared.faults().query = Some(QueryFault { which, point, effect });
+    }
+
+    /// Fails the connection that sends a statement once `others` more have passed, on whatever connections. Once.
+    /// A packet of several statements counts as one.
+    pub fn after_statements(&self, others: usize, point: Point, effect: Effect) {
+        self.shared.faults().query = Some(QueryFault { which: Which::After(others), point, effect });
     }
 
     /// As [`Proxy::on_query`] with `COMMIT`.
@@ -191,13 +224,27 @@ impl Proxy {
         self.on_query("commit", point, effect);
     }
 
-    /// Forgets the faults that have not struck, and the delay, and accepts and passes on as at first.
+    /// Forgets the faults that have not struck, and the delays, and accepts and passes on as at first.
     pub fn heal(&self) {
         *self.shared.faults() = Faults::default();
         self.thaw();
     }
 
-    /// How many armed faults ([`Proxy::cut_after`], [`Proxy::on_query`]) have struck so far.
+    /// How many more statements pass before the fault of [`Proxy::after_statements`] strikes; `None` if none waits.
+    pub fn statements_left(&self) -> Option<usize> {
+        match self.shared.faults().query.as_ref()?.which {
+            Which::After(others) => Some(others),
+            Which::With(_) => None,
+        }
+    }
+
+    /// What the last armed fault that has struck let through.
+    pub fn last_strike(&self) -> Option<Strike> {
+        self.shared.faults().last_strike
+    }
+
+    /// How many armed faults ([`Proxy::cut_after`], [`Proxy::on_query`], [`Proxy::after_statements`]) have struck
+    /// so far.
     pub fn struck(&self) -> u64 {
         *self.shared.struck.borrow()
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use fastrand::Rng;
 use holdfast_loadtest::history::{
     Code, Header, History, Key, Limits, Mark, Moment, News, Operation, Outcome, ProductUnderTest, Record, ScenarioName,
-    Scope, TargetKind, Why,
+    Why,
 };
 
 use super::Bug;
@@ -34,6 +34,9 @@ pub(crate) struct Crowd {
     pub(crate) pauses: u32,
     /// How often the server is killed.
     pub(crate) kills: u32,
+    /// When the harness's machine sleeps, and how long, in nanoseconds: its own clock stands still, the server's does
+    /// not, and nobody asks anything.
+    pub(crate) slept: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -129,25 +132,7 @@ pub(crate) fn header(limits: Limits, stocks: &[u64]) -> Header {
         stock: *stock,
         made: Moment(0),
     };
-    Header {
-        format: Header::FORMAT,
-        harness: "0".to_owned(),
-        run: "model".to_owned(),
-        seed: 0,
-        began_at: 0,
-        command: String::new(),
-        target: TargetKind::Private,
-        url: String::new(),
-        database: None,
-        scope: Scope::Sole,
-        limits,
-        users: 1,
-        duration_milliseconds: 0,
-        max_wait_milliseconds: 0,
-        scenarios: Vec::new(),
-        products: (1..).zip(stocks).map(product).collect(),
-        audited: false,
-    }
+    Header { products: (1..).zip(stocks).map(product).collect(), ..Header::bare(limits) }
 }
 
 impl World {
@@ -195,14 +180,15 @@ impl World {
     }
 
     /// The server's clock: from another beginning, and a little fast.
-    fn clock(at: u64) -> i64 {
-        let microseconds = i64::try_from(at / 1000).unwrap();
+    fn clock(&self, at: u64) -> i64 {
+        let slept = self.crowd.slept.map_or(0, |(from, long)| if at < from { 0 } else { long });
+        let microseconds = i64::try_from((at + slept) / 1000).unwrap();
         1_700_000_000_123_456 + microseconds + microseconds / 2000
     }
 
     /// How long it is until shortly before or after the next whole second of the server, when holds end.
     fn until_deadlines(&mut self, now: u64) -> u64 {
-        let left = 1_000_000 - Self::clock(now).rem_euclid(1_000_000);
+        let left = 1_000_000 - self.clock(now).rem_euclid(1_000_000);
         (u64::try_from(left).unwrap() * 1000).saturating_sub(20 * MILLISECOND) + self.rng.u64(0..60 * MILLISECOND)
     }
 
@@ -310,12 +296,13 @@ impl World {
             return;
         }
         let operation = self.requests[request].operation;
+        let clock = self.clock(now);
         let outcome = match self.sale.product_of(&operation) {
             None if matches!(operation, Operation::ReadProduct { .. }) && self.bug == Some(Bug::StaleReads) => {
                 let (_, stale) = self.snapshots.front().unwrap();
-                stale.read(&operation, Self::clock(now))
+                stale.read(&operation, clock)
             }
-            None if operation.endpoint().starts_with("read") => self.sale.read(&operation, Self::clock(now)),
+            None if operation.endpoint().starts_with("read") => self.sale.read(&operation, clock),
             product => self.write(request, operation, product, now),
         };
         let request = &mut self.requests[request];
@@ -330,11 +317,12 @@ impl World {
             Operation::PlaceHold { key, .. } | Operation::PlaceOrder { key, .. } => Some(key),
             _ => None,
         };
+        let clock = self.clock(now);
         let alone = !self.requests.iter().enumerate().any(|(other, r)| {
             other != request && r.under_way && r.invoked <= now && key(&r.operation) == key(&operation)
         });
         if self.rng.bool()
-            && let Some(refusal) = self.sale.refuse_without_lock(&operation, Self::clock(now), alone)
+            && let Some(refusal) = self.sale.refuse_without_lock(&operation, clock, alone)
         {
             return refusal;
         }
@@ -345,7 +333,8 @@ impl World {
         if let Some(product) = product {
             self.last_commit.insert(product, now);
         }
-        self.sale.write(&operation, Self::clock(decided))
+        let clock = self.clock(decided);
+        self.sale.write(&operation, clock)
     }
 
     fn answer(&mut self, request: usize, now: u64) {
@@ -392,7 +381,8 @@ impl World {
     fn cancel_overdue(&mut self, now: u64) {
         for product in 1..=2 {
             self.last_commit.insert(product, now);
-            self.sale.cancel_overdue(product, Self::clock(now));
+            let clock = self.clock(now);
+            self.sale.cancel_overdue(product, clock);
         }
     }
 
@@ -424,9 +414,9 @@ impl World {
             now += 2000;
             let outcome = match operation {
                 Operation::ReadProduct { .. } if self.bug == Some(Bug::StaleReads) => {
-                    self.snapshots.back().unwrap().1.read(&operation, Self::clock(effect))
+                    self.snapshots.back().unwrap().1.read(&operation, self.clock(effect))
                 }
-                _ => self.sale.read(&operation, Self::clock(effect)),
+                _ => self.sale.read(&operation, self.clock(effect)),
             };
             self.take_down(0, operation, invoked, now, outcome);
         }

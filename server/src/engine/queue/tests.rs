@@ -2,7 +2,7 @@
 
 use sale::{Command, HoldId, Key, OrderId, PaymentStatus, Quantity};
 
-use super::super::ticket::{Caller, Waited};
+use super::super::ticket::{Caller, Left, Waited};
 use super::super::waiting::HOLDS_MAX;
 use super::*;
 use crate::telemetry::Metrics;
@@ -14,8 +14,13 @@ fn queue_of(batch_max: usize, workers: usize) -> Queue {
     Queue::new(batch_max, workers, Arc::new(Waiting::new(Metrics::new().engine)))
 }
 
+/// A deadline that no test should reach.
+fn soon() -> Instant {
+    Instant::now() + Duration::from_mins(1)
+}
+
 fn waiting(queue: &Queue) -> Arc<Waiting> {
-    Arc::clone(&queue.lock().waiting)
+    Arc::clone(&queue.waiting)
 }
 
 /// How many holds, and how many other commands, wait.
@@ -37,14 +42,14 @@ fn settle(queue: &Arc<Queue>, product_id: ProductId, order_id: u64) -> Caller {
 }
 
 fn push(queue: &Arc<Queue>, product_id: ProductId, command: Command, class: Class) -> Caller {
-    let (ticket, caller) = Ticket::new(product_id, command, class, &waiting(queue));
+    let (ticket, caller) = Ticket::new(product_id, command, class, Some(soon()), &waiting(queue));
     queue.push(ticket).unwrap();
     caller
 }
 
 /// The batch that is ready at this moment; empty if there is none.
 fn take(queue: &Queue) -> Vec<Ticket> {
-    let taken = queue.lock().take_batch(queue.batch_max, queue.suspects_max);
+    let taken = queue.lock().take_batch(queue.batch_max);
     taken.map(|taken| taken.tickets).unwrap_or_default()
 }
 
@@ -121,20 +126,111 @@ fn a_key_is_at_work_for_one_product_at_a_time() {
     assert_eq!(products(&take(&queue)), [2]);
 }
 
+fn wish(queue: &Queue, product_id: ProductId, deadline: Instant) -> (Ticket, Caller) {
+    let quantity = Quantity::new(1).unwrap();
+    let command = Command::PlaceHold { hold_id: HoldId(0), product_id, quantity, key: None };
+    Ticket::new(product_id, command, Class::Hold, Some(deadline), &waiting(queue))
+}
+
+/// What a hold is told that is not let in.
+fn refusal(queue: &Queue, product_id: ProductId) -> Rejection {
+    let (ticket, caller) = wish(queue, product_id, soon());
+    let refused = queue.push(ticket).unwrap_err();
+    caller.never_queued();
+    refused
+}
+
 #[test]
 fn bounds_are_apart_and_internal_work_has_none() {
     let queue = Arc::new(queue_of(10, 4));
-    let callers: Vec<Caller> = (0..HOLDS_MAX).map(|_| place(&queue, ONE, None)).collect();
-    let wish =
-        Command::PlaceHold { hold_id: HoldId(0), product_id: ONE, quantity: Quantity::new(1).unwrap(), key: None };
-    let (ticket, caller) = Ticket::new(ONE, wish, Class::Hold, &waiting(&queue));
-    assert_eq!(queue.push(ticket), Err(Rejection::Overloaded));
-    caller.never_queued();
+    let callers: Vec<Caller> = (0..HOLDS_MAX as u64).map(|n| place(&queue, ProductId(10 + n % 2), None)).collect();
+    assert_eq!(refusal(&queue, ONE), Rejection::Overloaded(Overload::QueueFull));
+    assert_eq!(queue.admits_hold(ONE), Err(Rejection::Overloaded(Overload::QueueFull)));
     assert_eq!(counts(&queue).0, HOLDS_MAX, "a refused wish was never counted");
     let _payment = settle(&queue, ONE, 1);
     let _expiry = push(&queue, ONE, Command::ExpireHolds { product_id: ONE }, Class::Internal);
     drop(callers);
     assert_eq!(counts(&queue), (0, 1));
+    assert_eq!(queue.admits_hold(ONE), Ok(()));
+}
+
+#[test]
+fn one_product_leaves_room_to_the_others() {
+    let queue = Arc::new(queue_of(10, 4));
+    let mut callers: Vec<Caller> = (0..HOLDS_PER_PRODUCT_MAX).map(|_| place(&queue, ONE, None)).collect();
+    assert_eq!(refusal(&queue, ONE), Rejection::Overloaded(Overload::QueueFull));
+    callers.push(place(&queue, TWO, None));
+    // Who leaves makes room, though nothing moves.
+    callers.remove(0);
+    callers.push(place(&queue, ONE, None));
+    assert_eq!(counts(&queue).0, HOLDS_PER_PRODUCT_MAX + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_product_that_does_not_move_takes_no_more_holds_until_it_does() {
+    let queue = Arc::new(queue_of(10, 4));
+    let (_first, _oldest) = (place(&queue, ONE, None), place(&queue, ONE, None));
+    let batch = take(&queue);
+    let oldest = place(&queue, ONE, None);
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(queue.admits_hold(ONE), Ok(()), "nobody has looked yet");
+    let slow = Rejection::Overloaded(Overload::QueueSlow { wait: Duration::from_secs(31) });
+    assert_eq!(refusal(&queue, ONE), slow);
+    assert_eq!(queue.admits_hold(ONE), Err(slow), "those who come after it need not ask the queue");
+    assert_eq!(queue.admits_hold(TWO), Ok(()));
+    let _payment = settle(&queue, ONE, 7);
+    assert_eq!(counts(&queue), (1, 1), "money comes in");
+    queue.finish([ONE]);
+    drop(batch);
+    let batch = take(&queue);
+    assert_eq!(batch.iter().map(|ticket| ticket.class).collect::<Vec<_>>(), [Class::Money]);
+    assert!(matches!(oldest.wait(None).await, Waited::Left(Left::Withdrawn)), "a batch takes longer than it can wait");
+    assert_eq!(queue.admits_hold(ONE), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_door_is_looked_at_again_and_forgotten_with_its_lane() {
+    let queue = Arc::new(queue_of(10, 4));
+    let _first = place(&queue, ONE, None);
+    let batch = take(&queue);
+    let oldest = place(&queue, ONE, None);
+    tokio::time::advance(Duration::from_secs(31)).await;
+    refusal(&queue, ONE);
+    drop(oldest);
+    assert!(queue.admits_hold(ONE).is_err());
+    tokio::time::advance(Duration::from_millis(20)).await;
+    assert_eq!(queue.admits_hold(ONE), Ok(()), "its callers may have left");
+    drop(batch);
+    queue.finish([ONE]);
+    assert!(take(&queue).is_empty());
+    assert_eq!(queue.doors.refusal(ONE, Instant::now()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_its_deadline_a_command_goes_with_no_batch() {
+    let queue = Arc::new(queue_of(10, 4));
+    let (late, late_caller) = wish(&queue, ONE, Instant::now() + Duration::from_secs(1));
+    queue.push(late).unwrap();
+    let _stays = place(&queue, ONE, None);
+    // Its caller did not get round to looking at the clock.
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(take(&queue).len(), 1);
+    assert!(matches!(late_caller.wait(None).await, Waited::Left(Left::Withdrawn)), "surely nothing happened");
+    assert_eq!(counts(&queue), (0, 0));
+}
+
+#[test]
+fn callers_that_wait_for_a_key_and_leave_are_forgotten() {
+    let queue = Arc::new(queue_of(10, 4));
+    let first = place(&queue, ONE, Some("k"));
+    for _ in 0..10_000 {
+        drop(place(&queue, TWO, Some("k")));
+    }
+    let _waits = place(&queue, TWO, Some("k"));
+    let parked = queue.lock().keys.values().map(|user| user.parked.len()).sum::<usize>();
+    assert!(parked < 10, "{parked} tickets for one caller");
+    drop(first);
+    assert_eq!(products(&take(&queue)), [2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,4 +292,31 @@ async fn a_closed_queue_hands_out_what_waits_and_ends() {
     queue.finish([ONE]);
     assert!(queue.next_batch().await.is_none());
     assert!(matches!(caller.wait(None).await, Waited::Answered(Err(Rejection::Internal))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_age_of_the_queue_is_that_of_commands_in_flight_too() {
+    let metrics = Metrics::new().engine;
+    let queue = Arc::new(Queue::new(1, 4, Arc::new(Waiting::new(metrics.clone()))));
+    let ages = || {
+        queue.show_age();
+        let age = |of| metrics.queue_age.of(of).get();
+        (age(crate::telemetry::labels::Queue::Holds), age(crate::telemetry::labels::Queue::Others))
+    };
+    assert_eq!(ages(), (0.0, 0.0));
+    let _first = place(&queue, ONE, None);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let _second = place(&queue, ONE, None);
+    let batch = take(&queue);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(ages(), (3.0, 0.0), "a worker waits for the lock of the first");
+    // Due work has no age: the lag of expiry is that.
+    let _expiry = push(&queue, TWO, Command::ExpireHolds { product_id: TWO }, Class::Internal);
+    assert_eq!(take(&queue).len(), 1);
+    queue.put_back(batch);
+    queue.finish([ONE, TWO]);
+    assert_eq!(ages(), (3.0, 0.0), "it came back from its batch");
+    assert_eq!(take(&queue).len(), 1);
+    queue.finish([ONE]);
+    assert_eq!(ages(), (1.0, 0.0), "the second waits yet");
 }

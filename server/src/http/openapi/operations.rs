@@ -5,7 +5,7 @@
 
 use sale::{Breach, Invariant, ProductId};
 
-use super::super::errors::{FieldErrors, Problem};
+use super::super::errors::{FieldErrors, Problem, RetryAfter};
 use super::super::format;
 use super::super::signature::SignatureError;
 
@@ -42,11 +42,12 @@ pub(super) enum Content {
 }
 
 const NO_DATABASE: &[Problem] = &[Problem::Internal];
-const READ_TROUBLE: &[Problem] = &[Problem::Internal, Problem::DatabaseUnavailable];
+const READ_TROUBLE: &[Problem] =
+    &[Problem::Internal, Problem::Overloaded(RetryAfter::SOON), Problem::DatabaseUnavailable];
 /// Of what goes past the queue.
 const DIRECT_TROUBLE: &[Problem] = &[Problem::Internal, Problem::DatabaseUnavailable, Problem::OutcomeUnknown];
 const WRITE_TROUBLE: &[Problem] =
-    &[Problem::Internal, Problem::Overloaded, Problem::DatabaseUnavailable, Problem::OutcomeUnknown];
+    &[Problem::Internal, Problem::Overloaded(RetryAfter::SOON), Problem::DatabaseUnavailable, Problem::OutcomeUnknown];
 
 const ID: &[&str] = &["Id", "RequestId"];
 const PLAIN: &[&str] = &["RequestId"];

@@ -9,19 +9,19 @@ use super::stock::StockMetrics;
 use super::{CALLERS, COMMANDS, SECONDS};
 use crate::telemetry::families::{Family, Registrar};
 use crate::telemetry::labels::{
-    BrokenInvariant, HoldOutcome, OrderOutcome, PaymentOutcome, Phase, Queue, ReadKind, Resolution, RetryReason,
-    TurnedAway,
+    BrokenInvariant, Ending, HoldOutcome, OrderOutcome, PaymentOutcome, Phase, Queue, ReadKind, Resolution,
+    RetryReason, TurnedAway,
 };
 
 /// What the engine counts.
 #[derive(Clone, Debug)]
 pub struct EngineMetrics {
     /// Requests for holds.
-    pub holds: Family<HoldOutcome, IntCounter>,
+    pub holds: Family<Ending<HoldOutcome>, IntCounter>,
     /// Requests for orders.
-    pub orders: Family<OrderOutcome, IntCounter>,
+    pub orders: Family<Ending<OrderOutcome>, IntCounter>,
     /// Payment events.
-    pub payment_events: Family<PaymentOutcome, IntCounter>,
+    pub payment_events: Family<Ending<PaymentOutcome>, IntCounter>,
     /// Holds that customers gave back.
     pub holds_given_back: IntCounter,
     /// Holds that were released because their deadline came.
@@ -44,7 +44,7 @@ pub struct EngineMetrics {
     pub phases: Family<Phase, Histogram>,
     /// Commands that wait for a batch.
     pub queue_depth: Family<Queue, IntGauge>,
-    /// How long the oldest of them has waited, in seconds.
+    /// How long the oldest of them, or of those in a transaction, has waited, in seconds.
     pub queue_age: Family<Queue, Gauge>,
     /// How long each command waited for its batch, in seconds.
     pub queue_wait: Family<Queue, Histogram>,
@@ -77,17 +77,17 @@ impl EngineMetrics {
         Self {
             holds: registrar.counters(
                 "holdfast_holds_total",
-                "Well-formed requests for holds, by outcome; each refusal is one.",
+                "Well-formed requests for holds, by outcome; each refusal is one, and each reason not to be served.",
                 "outcome",
             ),
             orders: registrar.counters(
                 "holdfast_orders_total",
-                "Well-formed requests for orders, by outcome; each refusal is one.",
+                "Well-formed requests for orders, by outcome; each refusal is one, and each reason not to be served.",
                 "outcome",
             ),
             payment_events: registrar.counters(
                 "holdfast_payment_events_total",
-                "Deliveries of the payment provider's webhook, by outcome; each refusal is one.",
+                "Deliveries of the payment provider's webhook, by outcome; each refusal is one, and each reason not to be served.",
                 "outcome",
             ),
             holds_given_back: registrar.counter("holdfast_holds_given_back_total", "Holds that were given back."),
@@ -101,7 +101,8 @@ impl EngineMetrics {
             ),
             expiry_lag: registrar.float_gauge(
                 "holdfast_expiry_lag_seconds",
-                "How long the oldest deadline that has come has waited to be worked off, in seconds; 0: none waits.",
+                "How long the oldest deadline that has come has waited to be worked off, in seconds; 0: none waits. \
+                 Products that are known to break an invariant do not count.",
             ),
             orders_overdue: registrar.counter(
                 "holdfast_overdue_orders_total",
@@ -122,7 +123,7 @@ impl EngineMetrics {
             queue_depth: registrar.gauges("holdfast_queue_depth", "Commands that wait for a transaction.", "queue"),
             queue_age: registrar.float_gauges(
                 "holdfast_queue_age_seconds",
-                "How long the oldest command that waits for a transaction has waited, in seconds.",
+                "How long the oldest command has waited for its transaction to end, in seconds; one that waits for a lock, too.",
                 "queue",
             ),
             queue_wait: registrar.histograms(
@@ -147,7 +148,7 @@ impl EngineMetrics {
             ),
             turned_away: registrar.counters(
                 "holdfast_turned_away_total",
-                "Requests that were not served, by reason.",
+                "Requests of every kind that were not served, by reason: holds, orders, events, releases, operators, reads.",
                 "reason",
             ),
             read_callers: registrar.histograms(
@@ -173,7 +174,8 @@ impl EngineMetrics {
             ),
             database_reachable: registrar.gauge(
                 "holdfast_database_reachable",
-                "1 if the last call of the database was answered, else 0; 0 until the server is ready.",
+                "1 if the last call of the database was answered and its last write taken, else 0; 0 until the server is \
+                 ready.",
             ),
             database_silence: registrar.float_gauge(
                 "holdfast_database_silence_seconds",

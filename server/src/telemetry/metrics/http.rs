@@ -65,7 +65,7 @@ impl HttpMetrics {
 
     /// A table of these routes, by their templates. `templates` are never made of what callers send.
     pub fn requests(&self, templates: Vec<&'static str>) -> RequestMetrics {
-        let cells = templates.len() * HttpMethod::ALL.len() * STATUSES.len();
+        let cells = templates.len() * HttpMethod::COUNT * STATUSES.len();
         let cells = std::iter::repeat_with(OnceLock::new).take(cells).collect();
         RequestMetrics { durations: self.durations.clone(), templates: templates.into(), cells }
     }
@@ -95,7 +95,7 @@ impl RequestMetrics {
 
     fn series(&self, route: usize, method: HttpMethod, status: u16) -> Option<&Histogram> {
         let status = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
-        let cell = (route * HttpMethod::ALL.len() + method.index()) * STATUSES.len() + status;
+        let cell = (route * HttpMethod::COUNT + method.index()) * STATUSES.len() + status;
         let template = self.templates.get(route)?;
         Some(self.cells.get(cell)?.get_or_init(|| {
             let status = STATUSES[status].to_string();

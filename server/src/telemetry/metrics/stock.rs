@@ -1,8 +1,8 @@
 //! The stock of products that were sold lately, a bounded number of them.
 //!
 //! What belongs here: which products are shown. A product that nobody has sold for a while makes room for one
-//! that is. Kept once a transaction, under a lock that is held for a look into a small table; a request never
-//! takes it.
+//! that is. Kept once a transaction, under a lock that is held for a look into a small table; a request that is
+//! served never takes it. What others did to these products the reconciler reads.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,9 +36,20 @@ pub struct StockFigures {
     pub on_sale: bool,
 }
 
+/// A product that is shown, as of a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownProduct(ProductId, u64);
+
+impl ShownProduct {
+    /// Which it is.
+    pub const fn id(self) -> ProductId {
+        self.0
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shown {
-    /// Counts commits, so that the product that was sold longest ago is known.
+    /// Counts changes, so that the product that was sold longest ago is known, and what was read before one.
     clock: u64,
     products: Vec<(ProductId, u64, StockFigures)>,
 }
@@ -54,13 +65,16 @@ impl StockMetrics {
             shown: Arc::default(),
             available: gauges(
                 "holdfast_product_stock_available_units",
-                "Units that are not sold to an order yet, as of this server's last commit.",
+                "Units that are not sold to an order yet, as of this server's last commit, or the reconciler's last round.",
             ),
             reserved: gauges(
                 "holdfast_product_stock_reserved_units",
-                "Units that active holds keep, as of this server's last commit.",
+                "Units that active holds keep, as of this server's last commit, or the reconciler's last round.",
             ),
-            on_sale: gauges("holdfast_product_on_sale", "1 if the product takes new holds, else 0."),
+            on_sale: gauges(
+                "holdfast_product_on_sale",
+                "1 if the product takes new holds, else 0, as of the last commit or round of the reconciler.",
+            ),
         };
         registrar.register(metrics.clone());
         metrics
@@ -79,6 +93,29 @@ impl StockMetrics {
             shown.products.push((product_id, clock, figures));
         } else if let Some(oldest) = shown.products.iter_mut().min_by_key(|(_, sold_at, _)| *sold_at) {
             *oldest = (product_id, clock, figures);
+        }
+    }
+
+    /// A product takes no new holds any more.
+    pub fn suspended(&self, product_id: ProductId) {
+        let mut shown = self.lock();
+        shown.clock += 1;
+        let clock = shown.clock;
+        if let Some((_, changed_at, figures)) = shown.products.iter_mut().find(|(id, ..)| *id == product_id) {
+            (*changed_at, figures.on_sale) = (clock, false);
+        }
+    }
+
+    /// The products that are shown, to be read anew: others change them, too.
+    pub fn shown(&self) -> Vec<ShownProduct> {
+        self.lock().products.iter().map(|(product_id, as_of, _)| ShownProduct(*product_id, *as_of)).collect()
+    }
+
+    /// Notes what a product was read to have; a commit since it was to be read knows better.
+    pub fn read(&self, shown: ShownProduct, figures: StockFigures) {
+        let mut products = self.lock();
+        if let Some(known) = products.products.iter_mut().find(|(id, as_of, _)| (*id, *as_of) == (shown.0, shown.1)) {
+            known.2 = figures;
         }
     }
 

@@ -5,26 +5,43 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use holdfast_test_support::{Answer, Client, OrFail, Request, give_back, hold, number, order, payment};
+use holdfast_loadtest::rig::client::{Answer, Client, Request};
 use tokio::task::JoinSet;
 
+use crate::answers::number;
 use crate::facts::{Fact, Facts, Open};
+use crate::requests::{give_back, hold, order, payment};
+use crate::wait::{OrFail, eventually};
 
 /// How many customers there are; with fewer, transactions would hardly be shared.
 const CUSTOMERS: usize = 16;
+/// How long a customer who was not served waits before the next try.
+const PAUSE: Duration = Duration::from_millis(5);
 
-/// Customers at work.
-pub(crate) struct Load {
+/// Customers at work. Dropping it sends them away.
+#[derive(Debug)]
+pub struct Load {
     stop: Arc<AtomicBool>,
-    acknowledged: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     customers: JoinSet<Facts>,
+}
+
+/// What all customers were told together.
+#[derive(Debug, Default)]
+struct Counts {
+    acknowledged: AtomicU64,
+    /// Answers of 503, and requests without an answer.
+    not_served: AtomicU64,
 }
 
 /// What a customer makes of an answer.
 enum Heard {
     Yes(Answer),
     No,
+    /// No, since the server cannot; nothing happened.
+    NotServed,
     /// Perhaps it happened.
     Nothing,
 }
@@ -35,14 +52,14 @@ struct Customer {
     name: String,
     random: fastrand::Rng,
     facts: Facts,
-    acknowledged: Arc<AtomicU64>,
+    counts: Arc<Counts>,
 }
 
 impl Load {
     /// Sends customers to a server. `name` makes the keys of this load its own.
-    pub(crate) fn start(client: &Client, products: &[u64], name: &str, random: &mut fastrand::Rng) -> Self {
+    pub fn start(client: &Client, products: &[u64], name: &str, random: &mut fastrand::Rng) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let acknowledged = Arc::new(AtomicU64::new(0));
+        let counts = Arc::new(Counts::default());
         let mut customers = JoinSet::new();
         for n in 0..CUSTOMERS {
             let customer = Customer {
@@ -51,17 +68,16 @@ impl Load {
                 name: format!("{name}-{n}"),
                 random: random.fork(),
                 facts: Facts::default(),
-                acknowledged: Arc::clone(&acknowledged),
+                counts: Arc::clone(&counts),
             };
             customers.spawn(customer.work(Arc::clone(&stop)));
         }
-        Self { stop, acknowledged, customers }
+        Self { stop, counts, customers }
     }
 
     /// Waits until so many requests were acknowledged.
-    pub(crate) async fn acknowledged(&self, count: u64) {
-        let acknowledged = &self.acknowledged;
-        holdfast_test_support::eventually("the load goes on", async || match acknowledged.load(Ordering::Relaxed) {
+    pub async fn acknowledged(&self, count: u64) {
+        eventually("the load goes on", async || match self.acknowledged_so_far() {
             seen if seen >= count => Ok(()),
             seen => Err(format!("{seen} of {count} acknowledged")),
         })
@@ -69,12 +85,22 @@ impl Load {
     }
 
     /// How many requests were acknowledged so far.
-    pub(crate) fn acknowledged_so_far(&self) -> u64 {
-        self.acknowledged.load(Ordering::Relaxed)
+    pub fn acknowledged_so_far(&self) -> u64 {
+        self.counts.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Waits until so many more requests were acknowledged.
+    pub async fn acknowledged_more(&self, count: u64) {
+        self.acknowledged(self.acknowledged_so_far() + count).await;
+    }
+
+    /// How many requests were told that they are not served, or got no answer.
+    pub fn not_served_so_far(&self) -> u64 {
+        self.counts.not_served.load(Ordering::Relaxed)
     }
 
     /// Tells the customers to stop after what they are at, and collects what they know.
-    pub(crate) async fn stop(mut self) -> Facts {
+    pub async fn stop(mut self) -> Facts {
         self.stop.store(true, Ordering::Relaxed);
         let mut facts = Facts::default();
         while let Some(known) = self.customers.join_next().await {
@@ -90,8 +116,6 @@ impl Customer {
         while !stop.load(Ordering::Relaxed) {
             step += 1;
             self.buy(step).await;
-            // While the server is away there is nothing to do but to ask again.
-            tokio::task::yield_now().await;
         }
         self.facts
     }
@@ -134,7 +158,7 @@ impl Customer {
         let answer = self.client.send(request).await;
         let heard = match answer {
             Ok(answer) if matches!(answer.status, 200 | 201 | 204) => Heard::Yes(answer),
-            Ok(answer) if answer.status == 503 && answer.code() != "outcome_unknown" => Heard::No,
+            Ok(answer) if answer.status == 503 && answer.code() != "outcome_unknown" => Heard::NotServed,
             // A hold whose deadline came while the server was away.
             Ok(answer) if answer.status == 409 => Heard::No,
             Ok(answer) if answer.code() != "outcome_unknown" => {
@@ -144,10 +168,15 @@ impl Customer {
         };
         match heard {
             Heard::Yes(_) => {
-                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                self.counts.acknowledged.fetch_add(1, Ordering::Relaxed);
             }
             Heard::Nothing => self.facts.open.push(Open { request: request.clone(), hold_id }),
-            Heard::No => {}
+            Heard::No | Heard::NotServed => {}
+        }
+        if matches!(heard, Heard::Nothing | Heard::NotServed) {
+            self.counts.not_served.fetch_add(1, Ordering::Relaxed);
+            // As people do; and the processor is the server's, too.
+            tokio::time::sleep(PAUSE).await;
         }
         heard
     }

@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use holdfast_test_support::{Answer, Client, OrFail, Request, number};
+use holdfast_loadtest::rig::client::{Answer, Client, Request};
+
+use crate::answers::number;
+use crate::wait::{OrFail, eventually};
 
 /// How many questions are asked at the same time.
 const AT_ONCE: usize = 32;
 
 /// What one hold has gone through, as far as it was acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fact {
+pub enum Fact {
     /// It was placed.
     Placed,
     /// It was given back.
@@ -28,27 +31,27 @@ pub(crate) enum Fact {
 
 /// A request with a key of its own that got no answer, or one that leaves it open.
 #[derive(Clone, Debug)]
-pub(crate) struct Open {
+pub struct Open {
     /// The same request again.
-    pub(crate) request: Request,
+    pub request: Request,
     /// The hold that it is about, or none if it was to place one.
-    pub(crate) hold_id: Option<u64>,
+    pub hold_id: Option<u64>,
 }
 
 /// All that was acknowledged.
 #[derive(Debug, Default)]
-pub(crate) struct Facts {
+pub struct Facts {
     /// The last fact of each hold.
-    pub(crate) holds: BTreeMap<u64, Fact>,
+    pub holds: BTreeMap<u64, Fact>,
     /// The answer that placed it, to be repeated byte by byte.
-    pub(crate) replays: Vec<(Request, Bytes)>,
+    pub replays: Vec<(Request, Bytes)>,
     /// What was left open.
-    pub(crate) open: Vec<Open>,
+    pub open: Vec<Open>,
 }
 
 impl Facts {
     /// Takes what is new in `later`.
-    pub(crate) fn extend(&mut self, later: Self) {
+    pub fn extend(&mut self, later: Self) {
         self.holds.extend(later.holds);
         self.replays.extend(later.replays);
         self.open.extend(later.open);
@@ -56,9 +59,15 @@ impl Facts {
 
     /// Sends what was left open again, with the same keys, until nothing is open. What it says then
     /// becomes a fact.
-    pub(crate) async fn close(&mut self, client: &Client) {
+    pub async fn close(&mut self, client: &Client) {
         for open in std::mem::take(&mut self.open) {
-            let answer = client.send(&open.request).await.or_fail();
+            let answer =
+                eventually("what was left open is answered", async || match client.send(&open.request).await {
+                    Ok(answer) if answer.status == 503 => Err(answer.text()),
+                    Ok(answer) => Ok(answer),
+                    Err(error) => Err(error.to_string()),
+                })
+                .await;
             match (answer.status, open.hold_id) {
                 (201, None) => {
                     self.holds.insert(number(&answer.json()["hold_id"]), Fact::Placed);
@@ -85,7 +94,7 @@ impl Facts {
     }
 
     /// Fails unless the server still says all that was acknowledged.
-    pub(crate) async fn check(&self, client: &Client) {
+    pub async fn check(&self, client: &Client) {
         let holds = stream::iter(&self.holds);
         holds.for_each_concurrent(AT_ONCE, |(hold_id, fact)| check_hold(client, *hold_id, fact)).await;
         let replays = stream::iter(&self.replays);

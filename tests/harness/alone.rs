@@ -1,0 +1,63 @@
+//! Each scenario by itself: it has products of its own, its own evidence, and a verdict.
+
+use holdfast_test_support::{Setup, for_both};
+
+use crate::harness::{Harness, SERVER};
+
+for_both!(boundary, rush, duplicates, expiry, retries, many, soldout, chaos);
+
+async fn boundary(setup: Setup) {
+    alone(setup, "boundary", &["no_false_sold_out"]).await;
+}
+
+async fn rush(setup: Setup) {
+    alone(setup, "rush", &["one_order_per_hold", "final_states"]).await;
+}
+
+async fn duplicates(setup: Setup) {
+    alone(setup, "duplicates", &["payment_keys", "final_states"]).await;
+}
+
+async fn expiry(setup: Setup) {
+    alone(setup, "expiry", &["deadlines"]).await;
+}
+
+async fn retries(setup: Setup) {
+    alone(setup, "retries", &["replays"]).await;
+}
+
+async fn many(setup: Setup) {
+    alone(setup, "many", &["fresh_reads"]).await;
+}
+
+async fn soldout(setup: Setup) {
+    alone(setup, "soldout", &["no_false_sold_out"]).await;
+}
+
+async fn chaos(setup: Setup) {
+    let run = alone(setup, "chaos", &["nothing_lost", "replays"]).await;
+    // What was broken on purpose is told, apart from all figures that a threshold looks at.
+    let report = run.report();
+    assert_eq!((&report["total"]["requests"], &report["endpoints"]), (&0.into(), &serde_json::json!([])));
+    assert!(report["chaos"]["requests"].as_u64() > Some(0), "{}", report["chaos"]);
+    assert!(run.finished.out.contains("requests in chaos"), "{}", run.finished.out);
+    // So a threshold has nothing to be held against, which is not the same as being met.
+    let checked = run.judge_again(&["--fail-if", "errors > 100%"]).await;
+    assert_eq!(checked.code(), Some(3), "{}{}", checked.out, checked.err);
+    assert!(checked.out.contains("no request was seen outside chaos"), "{}", checked.out);
+}
+
+/// Runs one scenario, small: all checks hold that apply, among them what every run shows and what this one is for.
+async fn alone(setup: Setup, name: &str, there_for: &[&str]) -> crate::harness::Run {
+    let database = setup.database().await;
+    let arguments = ["--quick", "--scenario", name, "--server-bin", SERVER, "--database-url", database.url()];
+    let run = Harness::run(&arguments).finish().await;
+    run.assert_code(0);
+    let ran = run.report()["scenarios"].as_array().expect("scenarios");
+    let ended: Vec<_> = ran.iter().map(|ran| (ran["scenario"].as_str(), ran["finished"].as_bool())).collect();
+    assert_eq!(ended, [(Some(name), Some(true))]);
+    for check in ["no_oversell", "units_conserved", "counters", "audit"].iter().chain(there_for) {
+        assert_eq!(run.standing(check), "held", "{name}: {check}");
+    }
+    run
+}
