@@ -7,9 +7,11 @@
 //!
 //! - **By its deadline.** From how long a batch takes and how many go before it follows when it would be answered.
 //!   If that is past its deadline it would wait in vain, so it is told at once.
-//! - **By the oldest.** Nobody overtakes, so a hold waits at least as long as the oldest has waited already. If that
-//!   is half of what its deadline leaves, the product does not move, whatever its last batches promised: somebody
-//!   may keep it locked. What goes in would only take the room that all products share.
+//! - **By the oldest.** If no batch has begun for twice as long as they took lately, and the oldest hold has waited for
+//!   half of what the deadline leaves, the product does not move, whatever its last batches promised: somebody may
+//!   keep it locked. What goes in would only take the room that all products share. While batches go on, the age of
+//!   the oldest tells of a rush that is over: to judge by it would close the door until the queue is empty, and
+//!   open it to the next rush.
 //! - **By standing.** A queue that a batch empties is doing its work: it makes the next batch full. One that
 //!   no batch has emptied for [`PATIENCE`] is no burst any more, and what is in it beyond the next two batches makes
 //!   no batch fuller, only every answer later. From then on it may be [`TARGET`] long, in time. This is the
@@ -76,12 +78,10 @@ impl View {
 
     /// Whether it may come in, if its answer is due in `left`; else how long it would have had to wait.
     pub(super) fn judge(&self, left: Duration) -> Result<(), Duration> {
-        let wait = self.wait();
-        let is_in_vain = wait.saturating_add(self.flight) > left;
-        let is_stuck = self.oldest > left / 2;
+        let is_in_vain = self.wait_by_pace().saturating_add(self.flight) > left;
+        let is_stuck = self.oldest > left / 2 && self.since_turn >= self.turn.saturating_mul(2);
         let makes_no_batch_fuller = self.ahead >= self.share.saturating_mul(BATCHES_KEPT);
-        // Not by the oldest: all in a queue of that length come to be that old, and none would be let in until it is empty.
         let only_adds_delay = self.standing > PATIENCE && makes_no_batch_fuller && self.wait_by_pace() > TARGET;
-        if is_in_vain || is_stuck || only_adds_delay { Err(wait) } else { Ok(()) }
+        if is_in_vain || is_stuck || only_adds_delay { Err(self.wait()) } else { Ok(()) }
     }
 }

@@ -28,6 +28,7 @@ const EMPTY: View = View {
 #[test]
 fn each_way_of_being_late_is_refused_and_nothing_else_is() {
     let slow = View { turn: ms(2_000), flight: ms(2_000), ..EMPTY };
+    let quick = View { turn: ms(100), flight: ms(100), ..EMPTY };
     let stands = View { turn: ms(100), flight: ms(100), ahead: 1_100, standing: ms(1_001), ..EMPTY };
     for (case, view, expected) in [
         ("an empty queue", EMPTY, Ok(())),
@@ -38,6 +39,8 @@ fn each_way_of_being_late_is_refused_and_nothing_else_is() {
         ("a batch that takes longer than ever", View { ahead: 100, since_turn: ms(3_100), ..slow }, Err(ms(3_100))),
         ("the oldest has waited for half of the time", View { oldest: ms(2_500), ..EMPTY }, Ok(())),
         ("and for longer", View { oldest: ms(2_501), ..EMPTY }, Err(ms(2_501))),
+        ("the same, while batches go on", View { oldest: ms(2_501), since_turn: ms(3_999), ..slow }, Ok(())),
+        ("and when they do not any more", View { oldest: ms(2_501), since_turn: ms(201), ..quick }, Err(ms(2_501))),
         ("a burst", View { standing: ms(1_000), ..stands }, Ok(())),
         ("a queue that stands", stands, Err(ms(1_200))),
         ("one that stands and is short, in time", View { ahead: 900, ..stands }, Ok(())),
@@ -83,8 +86,8 @@ proptest! {
     #[test]
     fn who_is_let_in_has_time_for_it(view in views(), left in durations()) {
         if view.judge(left).is_ok() {
-            prop_assert!(view.wait().saturating_add(view.flight) <= left);
-            prop_assert!(view.oldest <= left / 2);
+            prop_assert!(view.wait_by_pace().saturating_add(view.flight) <= left);
+            prop_assert!(view.oldest <= left / 2 || view.since_turn < view.turn.saturating_mul(2));
         }
     }
 
