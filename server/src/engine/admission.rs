@@ -7,11 +7,9 @@
 //!
 //! - **By its deadline.** From how long a batch takes and how many go before it follows when it would be answered.
 //!   If that is past its deadline it would wait in vain, so it is told at once.
-//! - **By the oldest.** If no batch has begun for twice as long as they took lately, and the oldest hold has waited for
-//!   half of what the deadline leaves, the product does not move, whatever its last batches promised: somebody may
-//!   keep it locked. What goes in would only take the room that all products share. While batches go on, the age of
-//!   the oldest tells of a rush that is over: to judge by it would close the door until the queue is empty, and
-//!   open it to the next rush.
+//! - **By stalling.** If holds wait, and for half of what its deadline leaves none was carried out, the product does not
+//!   move, whatever its batches promised: somebody may keep it locked. What goes in would only take the room that all
+//!   products share.
 //! - **By standing.** A queue that a batch empties is doing its work: it makes the next batch full. One that
 //!   no batch has emptied for [`PATIENCE`] is no burst any more, and what is in it beyond the next two batches makes
 //!   no batch fuller, only every answer later. From then on it may be [`TARGET`] long, in time. This is the
@@ -55,8 +53,8 @@ pub(super) struct View {
     pub(super) flight: Duration,
     /// How long ago the last batch began; zero if there was none.
     pub(super) since_turn: Duration,
-    /// How long the oldest hold has waited; zero if none waits.
-    pub(super) oldest: Duration,
+    /// For how long holds have waited and no command was carried out; zero if none waits.
+    pub(super) stalled: Duration,
     /// For how long each batch has left holds behind; zero if the last one left none.
     pub(super) standing: Duration,
 }
@@ -64,24 +62,20 @@ pub(super) struct View {
 impl View {
     /// How long it would wait for its batch to begin.
     pub(super) fn wait(&self) -> Duration {
-        self.wait_by_pace().max(self.oldest)
-    }
-
-    /// The same, if batches go on as they did.
-    fn wait_by_pace(&self) -> Duration {
         // A batch that takes longer than usual has taken that long, at least.
         let turn = self.turn.max(self.since_turn);
         let until_next = turn.saturating_sub(self.since_turn);
         let batches_before = u32::try_from(self.ahead / self.share.max(1)).unwrap_or(u32::MAX);
-        until_next.saturating_add(turn.saturating_mul(batches_before))
+        until_next.saturating_add(turn.saturating_mul(batches_before)).max(self.stalled)
     }
 
     /// Whether it may come in, if its answer is due in `left`; else how long it would have had to wait.
     pub(super) fn judge(&self, left: Duration) -> Result<(), Duration> {
-        let is_in_vain = self.wait_by_pace().saturating_add(self.flight) > left;
-        let is_stuck = self.oldest > left / 2 && self.since_turn >= self.turn.saturating_mul(2);
+        let wait = self.wait();
+        let is_in_vain = wait.saturating_add(self.flight) > left;
+        let is_stuck = self.stalled > left / 2;
         let makes_no_batch_fuller = self.ahead >= self.share.saturating_mul(BATCHES_KEPT);
-        let only_adds_delay = self.standing > PATIENCE && makes_no_batch_fuller && self.wait_by_pace() > TARGET;
-        if is_in_vain || is_stuck || only_adds_delay { Err(self.wait()) } else { Ok(()) }
+        let only_adds_delay = self.standing > PATIENCE && makes_no_batch_fuller && wait > TARGET;
+        if is_in_vain || is_stuck || only_adds_delay { Err(wait) } else { Ok(()) }
     }
 }
