@@ -72,7 +72,9 @@ impl View {
     /// Whether it may come in, if its answer is due in `left`; else how long it would have had to wait.
     pub(super) fn judge(&self, left: Duration) -> Result<(), Duration> {
         let wait = self.wait();
-        let is_in_vain = wait.saturating_add(self.flight) > left;
+        // Of the first batch it is only known how long it has taken so far.
+        let flight = if self.flight.is_zero() { self.since_turn } else { self.flight };
+        let is_in_vain = wait.saturating_add(flight) > left;
         let is_stuck = self.stalled > left / 2;
         let makes_no_batch_fuller = self.ahead >= self.share.saturating_mul(BATCHES_KEPT);
         let only_adds_delay = self.standing > PATIENCE && makes_no_batch_fuller && wait > TARGET;
