@@ -122,7 +122,7 @@ fn rate(results: &Results, row: Row, connections: u32) -> String {
     let Some(figure) = Figure::of(&rates.values().copied().collect::<Vec<_>>()) else { return String::new() };
     let to_ceiling =
         Figure::of(&ratios(&rates, &results.rates(Row::Ceiling, connections))).filter(|_| row != Row::Ceiling);
-    let failed = results.cell(row, connections).is_some_and(|cell| cell.samples.iter().any(|sample| sample.failed > 0));
+    let failed = results.cell(row, connections).is_some_and(|cell| cell.samples.iter().any(is_bad));
     format!(
         "{} ±{:.0}%{}{}",
         whole(figure.median),
@@ -131,6 +131,11 @@ fn rate(results: &Results, row: Row, connections: u32) -> String {
         // What failed is in the JSON, and was told.
         if failed { "!" } else { "" },
     )
+}
+
+/// Whether requests failed, or none was answered at all.
+fn is_bad(sample: &super::results::Sample) -> bool {
+    sample.failed > 0 || sample.requests == 0
 }
 
 /// What has no column of its own.
