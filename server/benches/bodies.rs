@@ -16,6 +16,9 @@ use sale::{
 
 const NOW: Timestamp = Timestamp(1_764_637_200_123_456);
 
+/// What makes an answer.
+type Answer<'a> = &'a dyn Fn() -> Response<Full<Bytes>>;
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     read(&mut criterion);
@@ -36,7 +39,7 @@ fn read(criterion: &mut Criterion) {
 
 fn write(criterion: &mut Criterion) {
     let (hold, order, reading) = (hold(), order(), reading());
-    let answers: [(&str, &dyn Fn() -> Response<Full<Bytes>>); 5] = [
+    let answers: [(&str, Answer<'_>); 5] = [
         ("new hold", &|| bodies::placed_hold(black_box(&hold))),
         ("hold", &|| bodies::hold(black_box(&hold))),
         ("new order", &|| bodies::placed_order(black_box(&order))),

@@ -87,7 +87,9 @@ pub(crate) fn inputs(text: &str) -> impl Strategy<Value = Vec<u8>> + use<> {
         (any::<Index>(), select(corpus.clone())).prop_map(|(at, other)| Change::Splice(at, other)),
     ];
     (select(corpus), prop::collection::vec(change, 0..6)).prop_map(|(mut bytes, changes)| {
-        changes.iter().for_each(|change| change.apply(&mut bytes));
+        for change in changes {
+            change.apply(&mut bytes);
+        }
         bytes
     })
 }

@@ -94,6 +94,8 @@ async fn only_operators_are_let_in(setup: Setup) {
     // Where no token is set there is nothing.
     let program = env!("CARGO_BIN_EXE_holdfast");
     let closed = ServerProcess::builder(program).database(sale.database.url()).start().await.or_fail();
+    // A server that starts has tried whether the database takes what is written.
+    let before = sale.database.snapshot(&[]).await.or_fail();
     for path in OPERATIONS {
         let answer = closed.client().send(&operator(Request::post(path, &json!({"qty": 1})))).await.or_fail();
         assert_eq!((answer.status, answer.code()), (404, "not_found".to_owned()), "{path}");

@@ -99,12 +99,12 @@ impl Shop {
 }
 
 async fn three_nodes_sell_one_product_without_a_conflict_that_shows(setup: Setup) {
+    const UNITS: u64 = 100;
     if !is_long() {
         return;
     }
     let shop = Shop::start(&setup).await;
     // One burst after the last unit, at all nodes at once.
-    const UNITS: u64 = 100;
     let scarce = shop.sale.product(UNITS).await;
     let clients = shop.clients();
     let requests = (0..300).map(|n| (clients[n % NODES].clone(), hold(scarce, 1))).collect();

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use holdfast_test_support::rig::process::{Plan, run};
-use holdfast_test_support::{OrFail, Setup, for_both, rounds, seed};
+use holdfast_test_support::{OrFail, Setup, for_both, is_long, rounds, seed};
 
 for_both!(every_answer_is_as_described);
 
@@ -26,7 +26,9 @@ fn program() -> PathBuf {
 }
 
 async fn every_answer_is_as_described(setup: Setup) {
-    let seed = seed().u32(..);
+    // The same requests each time, so that a change is judged by itself; the long run looks further.
+    let seed = if is_long() { seed().u32(..) } else { 1 };
+    eprintln!("schemathesis --seed {seed}");
     // Storefront and operator with one token, since the program has one for all.
     let token = holdfast_test_support::ADMIN_TOKEN;
     let sale = setup.setting("API_TOKENS", token).setting("WEBHOOK_SECRET", SECRET).start().await;

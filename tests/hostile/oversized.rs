@@ -15,7 +15,7 @@ async fn a_head_has_a_limit(setup: Setup) {
         format!("GET {path} HTTP/1.1\r\nhost: holdfast\r\nconnection: close\r\n{lines}\r\n").into_bytes()
     };
     let lines = |count: usize, length: usize| {
-        (0..count).map(|number| format!("x-{number}: {}\r\n", "v".repeat(length))).collect::<String>()
+        (0..count).map(|number| format!("x-{number}: {}\r\n", "v".repeat(length))).collect::<Vec<_>>().concat()
     };
     for (what, bytes, status) in [
         ("what honest clients send", request("/api/limits", &lines(90, 100)), 200),

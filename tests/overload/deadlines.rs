@@ -25,9 +25,7 @@ async fn who_was_told_no_is_not_in_the_database(setup: Setup) {
         for ((status, code), count) in statuses(&answers) {
             match (status, code.as_str()) {
                 // Three requests share a key; of those the ones for the same product share a hold.
-                (201, _) => {}
-                (422, "idempotency_key_reused") => {}
-                (503, "overloaded" | "database_unavailable") => {}
+                (201, _) | (422, "idempotency_key_reused") | (503, "overloaded" | "database_unavailable") => {}
                 (503, "outcome_unknown") => unknown += count,
                 other => panic!("{other:?}: {}", statuses(&answers).len()),
             }

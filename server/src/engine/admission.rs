@@ -7,13 +7,13 @@
 //!
 //! - **By its deadline.** From how long a batch takes and how many go before it follows when it would be answered.
 //!   If that is past its deadline it would wait in vain, so it is told at once.
-//! - **By the oldest.** Nobody overtakes, so a hold waits at least as long as the oldest has waited already. If that
-//!   is half of what its deadline leaves, the product does not move, whatever its last batches promised: somebody
-//!   may keep it locked. What goes in would only take the room that all products share.
+//! - **By stalling.** If holds wait, and for half of what its deadline leaves none was carried out, the product does not
+//!   move, whatever its batches promised: somebody may keep it locked. What goes in would only take the room that all
+//!   products share.
 //! - **By standing.** A queue that a batch empties is doing its work: it makes the next batch full. One that
 //!   no batch has emptied for [`PATIENCE`] is no burst any more, and what is in it beyond the next two batches makes
 //!   no batch fuller, only every answer later. From then on it may be [`TARGET`] long, in time. This is the
-//!   observation of CoDel (RFC 8289), with group commit in mind: it refuses at the tail, where nothing has been
+//!   observation of `CoDel` (RFC 8289), with group commit in mind: it refuses at the tail, where nothing has been
 //!   done for a request yet, and never lets the queue be shorter than full batches need, however slow they are. So
 //!   the rate stays the best there is.
 //!
@@ -53,8 +53,8 @@ pub(super) struct View {
     pub(super) flight: Duration,
     /// How long ago the last batch began; zero if there was none.
     pub(super) since_turn: Duration,
-    /// How long the oldest hold has waited; zero if none waits.
-    pub(super) oldest: Duration,
+    /// For how long holds have waited and no command was carried out; zero if none waits.
+    pub(super) stalled: Duration,
     /// For how long each batch has left holds behind; zero if the last one left none.
     pub(super) standing: Duration,
 }
@@ -62,26 +62,22 @@ pub(super) struct View {
 impl View {
     /// How long it would wait for its batch to begin.
     pub(super) fn wait(&self) -> Duration {
-        self.wait_by_pace().max(self.oldest)
-    }
-
-    /// The same, if batches go on as they did.
-    fn wait_by_pace(&self) -> Duration {
         // A batch that takes longer than usual has taken that long, at least.
         let turn = self.turn.max(self.since_turn);
-        let until_next = turn - self.since_turn;
+        let until_next = turn.saturating_sub(self.since_turn);
         let batches_before = u32::try_from(self.ahead / self.share.max(1)).unwrap_or(u32::MAX);
-        until_next.saturating_add(turn.saturating_mul(batches_before))
+        until_next.saturating_add(turn.saturating_mul(batches_before)).max(self.stalled)
     }
 
     /// Whether it may come in, if its answer is due in `left`; else how long it would have had to wait.
     pub(super) fn judge(&self, left: Duration) -> Result<(), Duration> {
         let wait = self.wait();
-        let is_in_vain = wait.saturating_add(self.flight) > left;
-        let is_stuck = self.oldest > left / 2;
+        // Of the first batch it is only known how long it has taken so far.
+        let flight = if self.flight.is_zero() { self.since_turn } else { self.flight };
+        let is_in_vain = wait.saturating_add(flight) > left;
+        let is_stuck = self.stalled > left / 2;
         let makes_no_batch_fuller = self.ahead >= self.share.saturating_mul(BATCHES_KEPT);
-        // Not by the oldest: all in a queue of that length come to be that old, and none would be let in until it is empty.
-        let only_adds_delay = self.standing > PATIENCE && makes_no_batch_fuller && self.wait_by_pace() > TARGET;
+        let only_adds_delay = self.standing > PATIENCE && makes_no_batch_fuller && wait > TARGET;
         if is_in_vain || is_stuck || only_adds_delay { Err(wait) } else { Ok(()) }
     }
 }

@@ -76,6 +76,7 @@ impl Lane {
     /// Back in front, where it was.
     pub(super) fn push_front(&mut self, ticket: Ticket) {
         self.of(ticket.class).push_front(ticket);
+        self.pace.came_back();
     }
 
     /// The tickets that go next, up to `most`, as `take` takes them: it says whether it did.

@@ -17,12 +17,26 @@ pub(super) struct Pace {
     flight: Duration,
     share: usize,
     stands_since: Option<Instant>,
+    /// How many commands the batch under way took, and how many of them came back.
+    under_way: usize,
+    came_back: usize,
+    /// When commands were last carried out.
+    moved_at: Option<Instant>,
 }
 
 impl Pace {
     /// Of a queue that was empty until now; `batch_max` commands go with a batch.
     pub(super) fn new(batch_max: usize) -> Self {
-        Self { taken_at: None, turn: Duration::ZERO, flight: Duration::ZERO, share: batch_max, stands_since: None }
+        Self {
+            taken_at: None,
+            turn: Duration::ZERO,
+            flight: Duration::ZERO,
+            share: batch_max,
+            stands_since: None,
+            under_way: 0,
+            came_back: 0,
+            moved_at: None,
+        }
     }
 
     /// A batch took `taken` commands, and left `holds_left` holds behind.
@@ -30,6 +44,7 @@ impl Pace {
         if let Some(before) = self.taken_at.replace(now) {
             self.turn = smoothed(self.turn, now.saturating_duration_since(before));
         }
+        (self.under_way, self.came_back) = (taken, 0);
         if holds_left == 0 {
             self.stands_since = None;
         } else {
@@ -39,8 +54,16 @@ impl Pace {
         }
     }
 
+    /// A command came back from its batch, and waits again.
+    pub(super) fn came_back(&mut self) {
+        self.came_back += 1;
+    }
+
     /// The batch came to its end.
     pub(super) fn landed(&mut self, now: Instant) {
+        if self.came_back < self.under_way {
+            self.moved_at = Some(now);
+        }
         if let Some(taken_at) = self.taken_at {
             self.flight = smoothed(self.flight, now.saturating_duration_since(taken_at));
             self.turn = self.turn.max(self.flight);
@@ -61,7 +84,7 @@ impl Pace {
             turn: self.turn,
             flight: self.flight,
             since_turn: since(self.taken_at),
-            oldest: since(oldest),
+            stalled: since(oldest.map(|oldest| self.moved_at.map_or(oldest, |moved_at| moved_at.max(oldest)))),
             standing: since(self.stands_since),
         }
     }

@@ -69,18 +69,15 @@ fn address(hop: &[u8]) -> Option<IpAddr> {
 pub(super) enum ClientNetwork {
     /// One address.
     V4([u8; 4]),
-    /// The first half of an address.
-    V6([u8; 8]),
+    /// An address whose second half is 0.
+    V6(u128),
 }
 
 impl From<IpAddr> for ClientNetwork {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address.octets()),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, e, f, g, h, ..] = address.octets();
-                Self::V6([a, b, c, d, e, f, g, h])
-            }
+            IpAddr::V6(address) => Self::V6(address.to_bits() >> 64 << 64),
         }
     }
 }
@@ -90,11 +87,7 @@ impl fmt::Display for ClientNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::V4(octets) => std::net::Ipv4Addr::from(*octets).fmt(f),
-            Self::V6(half) => {
-                let mut octets = [0; 16];
-                octets[..8].copy_from_slice(half);
-                write!(f, "{}/64", Ipv6Addr::from(octets))
-            }
+            Self::V6(bits) => write!(f, "{}/64", Ipv6Addr::from_bits(*bits)),
         }
     }
 }

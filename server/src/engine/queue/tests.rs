@@ -189,6 +189,27 @@ async fn a_product_that_does_not_move_takes_no_more_holds_until_it_does() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_product_that_is_found_locked_again_and_again_does_not_move() {
+    let queue = Arc::new(queue_of(10, 4));
+    let _waits = place(&queue, ONE, None);
+    for _ in 0..7 {
+        let batch = take(&queue);
+        assert_eq!(batch.len(), 1);
+        queue.suspect(ONE);
+        queue.put_back(batch);
+        queue.finish([ONE]);
+        tokio::time::advance(Duration::from_secs(5)).await;
+    }
+    let refused = refusal(&queue, ONE);
+    assert_eq!(refused, Rejection::Overloaded(Overload::QueueSlow { wait: Duration::from_secs(35) }));
+    // One batch of it that is carried out is enough.
+    drop(take(&queue));
+    let _next = settle(&queue, ONE, 7);
+    queue.finish([ONE]);
+    let _welcome = place(&queue, ONE, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_door_is_looked_at_again_and_forgotten_with_its_lane() {
     let queue = Arc::new(queue_of(10, 4));
     let _first = place(&queue, ONE, None);
