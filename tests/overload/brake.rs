@@ -4,16 +4,20 @@
 
 use std::time::Duration;
 
+use holdfast_test_support::rig::database::Row;
 use holdfast_test_support::rig::proxy::Proxy;
-use holdfast_test_support::{Kind, OrFail, Sale, Setup};
+use holdfast_test_support::{Kind, OrFail, Sale, Session, Setup};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// How often it is seen whether somebody wrote.
+const LOOKS_EVERY: Duration = Duration::from_millis(1);
 
 /// Slows the transactions of a server.
 pub(crate) enum Brake {
     /// Each COMMIT waits in a proxy.
     Commits(Proxy),
-    /// Another process keeps the write lock of the file most of the time.
+    /// Another connection keeps the write lock of the file most of the time.
     WriteLock(Option<(watch::Sender<bool>, JoinHandle<()>)>),
 }
 
@@ -38,19 +42,26 @@ impl Brake {
             Self::WriteLock(holding) => {
                 let mut session = sale.database.session().await.or_fail();
                 let (stop, mut stopped) = watch::channel(false);
+                session.execute("PRAGMA busy_timeout = 0").await.or_fail();
                 let task = tokio::spawn(async move {
                     loop {
-                        // Busy: the server has it. Then it is tried again.
-                        let locked = session.execute("BEGIN IMMEDIATE").await.is_ok();
-                        tokio::select! {
-                            _ = stopped.wait_for(|stop| *stop) => return,
-                            () = tokio::time::sleep(pause) => {}
+                        while session.execute("BEGIN IMMEDIATE").await.is_err() {
+                            // Busy. A server that always has work leaves the lock free for moments only.
+                            if is_told_to_stop(&mut stopped, LOOKS_EVERY).await {
+                                return;
+                            }
                         }
-                        if locked {
-                            session.execute("ROLLBACK").await.or_fail();
+                        let before = version(&mut session).await;
+                        if is_told_to_stop(&mut stopped, pause).await {
+                            return;
                         }
-                        // Just enough for somebody else to have it once.
-                        tokio::time::sleep(pause / 20).await;
+                        session.execute("ROLLBACK").await.or_fail();
+                        // Else it were chance for how long nobody else ever gets the lock.
+                        while version(&mut session).await == before {
+                            if is_told_to_stop(&mut stopped, LOOKS_EVERY).await {
+                                return;
+                            }
+                        }
                     }
                 });
                 *holding = Some((stop, task));
@@ -70,4 +81,14 @@ impl Brake {
             }
         }
     }
+}
+
+/// A number that another one follows when somebody else has committed.
+async fn version(session: &mut Session) -> Vec<Row> {
+    session.rows("PRAGMA data_version").await.or_fail()
+}
+
+/// Waits for `time`, unless it is told to stop.
+async fn is_told_to_stop(stopped: &mut watch::Receiver<bool>, time: Duration) -> bool {
+    tokio::time::timeout(time, stopped.wait_for(|stop| *stop)).await.is_ok()
 }
