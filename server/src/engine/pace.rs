@@ -13,7 +13,7 @@ use super::admission::View;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     taken_at: Option<Instant>,
-    turn: Duration,
+    turns: Turns,
     flight: Duration,
     share: usize,
     stands_since: Option<Instant>,
@@ -29,7 +29,7 @@ impl Pace {
     pub(super) fn new(batch_max: usize) -> Self {
         Self {
             taken_at: None,
-            turn: Duration::ZERO,
+            turns: Turns::default(),
             flight: Duration::ZERO,
             share: batch_max,
             stands_since: None,
@@ -42,7 +42,7 @@ impl Pace {
     /// A batch took `taken` commands, and left `holds_left` holds behind.
     pub(super) fn taken(&mut self, now: Instant, taken: usize, holds_left: usize) {
         if let Some(before) = self.taken_at.replace(now) {
-            self.turn = smoothed(self.turn, now.saturating_duration_since(before));
+            self.turns.add(now.saturating_duration_since(before));
         }
         (self.under_way, self.came_back) = (taken, 0);
         if holds_left == 0 {
@@ -66,7 +66,6 @@ impl Pace {
         }
         if let Some(taken_at) = self.taken_at {
             self.flight = smoothed(self.flight, now.saturating_duration_since(taken_at));
-            self.turn = self.turn.max(self.flight);
         }
     }
 
@@ -81,7 +80,8 @@ impl Pace {
         View {
             ahead,
             share: self.share,
-            turn: self.turn,
+            // The next batch begins when this one has ended, at the soonest.
+            turn: self.turns.mean().max(self.flight),
             flight: self.flight,
             since_turn: since(self.taken_at),
             stalled: since(oldest.map(|oldest| self.moved_at.map_or(oldest, |moved_at| moved_at.max(oldest)))),
@@ -90,7 +90,69 @@ impl Pace {
     }
 }
 
+/// From the beginning of a batch to that of the next one: so many, in so much time. What happened a second ago counts
+/// a third of what happens now. A mean over time, not over batches: where a slow batch follows ten quick ones, what
+/// waits moves at the mean of all, however often a quick one was the latest.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turns {
+    count: f64,
+    seconds: f64,
+}
+
+impl Turns {
+    fn add(&mut self, turn: Duration) {
+        let kept = (-turn.as_secs_f64()).exp();
+        self.count = self.count * kept + 1.0;
+        self.seconds = self.seconds * kept + turn.as_secs_f64();
+    }
+
+    /// Zero if there was none.
+    fn mean(&self) -> Duration {
+        if self.count == 0.0 { Duration::ZERO } else { Duration::from_secs_f64(self.seconds / self.count) }
+    }
+}
+
 /// Half of what is new, and half of what was: one slow batch is not the rule, and three in a row are.
 fn smoothed(before: Duration, new: Duration) -> Duration {
     if before.is_zero() { new } else { (before + new) / 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nine quick turns and a slow one, again and again: whenever one looks, a turn takes what it takes on average,
+    /// or more for a moment, and never as little as a quick one.
+    #[test]
+    fn what_waits_moves_at_the_mean_of_quick_and_slow_turns() {
+        let turns = [5, 5, 5, 5, 5, 5, 5, 5, 5, 500].map(Duration::from_millis);
+        let mean = turns.iter().sum::<Duration>() / 10;
+        let mut now = Instant::now();
+        let mut pace = Pace::new(4);
+        for round in 0..20 {
+            for turn in turns {
+                pace.taken(now, 4, 8);
+                now += turn;
+                pace.landed(now);
+                let seen = pace.view(now, 0, None).turn;
+                assert!(round < 3 || seen > mean / 2, "{seen:?} of {mean:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pace_that_changes_is_known_after_a_few_turns() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(4);
+        for (turn, turns) in [(1, 1000), (2000, 4), (1, 4000)] {
+            let turn = Duration::from_millis(turn);
+            for _ in 0..turns {
+                pace.taken(now, 4, 8);
+                now += turn;
+                pace.landed(now);
+            }
+            let seen = pace.view(now, 0, None).turn;
+            assert!(seen > turn * 4 / 5 && seen < turn * 5 / 4, "{seen:?} of {turn:?}");
+        }
+    }
 }
