@@ -1,11 +1,13 @@
 //! Orders: made of a hold, shown, refused, and asked for again.
 
 use holdfast_test_support::{Request, Setup, Stock, for_both, order};
+use serde_json::json;
 
 use crate::contract::Contract;
 
 for_both!(
     an_order_is_made_of_a_hold,
+    nothing_but_the_hold_is_taken_from_an_order,
     a_hold_makes_one_order,
     a_retry_gets_the_first_answer_again,
     a_key_belongs_to_one_request
@@ -27,6 +29,23 @@ async fn an_order_is_made_of_a_hold(setup: Setup) {
     assert_eq!(sale.stock(product).await, Stock { free: 60, available: 60, reserved: 0 });
     let hold = sale.hold_shown(hold_id).await;
     assert_eq!((hold["status"].as_str(), &hold["order_id"]), (Some("redeemed"), id));
+}
+
+/// What an order costs and what state it is in is the server's to say.
+async fn nothing_but_the_hold_is_taken_from_an_order(setup: Setup) {
+    let sale = Contract::start(setup).await;
+    let product = sale.product(10).await;
+    let hold_id = sale.hold(product, 2).await;
+    let wish = json!({
+        "hold_id": hold_id, "id": 7, "status": "paid", "quantity": 1, "total_amount": "0.01",
+        "created_at": "2020-01-01T00:00:00.000000Z",
+    });
+    let shown = sale.done(&Request::post("/api/orders", &wish), 201).await.json();
+    let order = &shown["data"];
+    assert_eq!((order["status"].as_str(), order["quantity"].as_u64()), (Some("pending_payment"), Some(2)));
+    assert_eq!(order["total_amount"], "199.98");
+    assert_ne!(order["created_at"], wish["created_at"]);
+    sale.assert_audit_passes().await;
 }
 
 async fn a_hold_makes_one_order(setup: Setup) {

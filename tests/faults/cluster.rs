@@ -101,6 +101,7 @@ impl Shop {
 async fn three_nodes_sell_one_product_without_a_conflict_that_shows(setup: Setup) {
     const UNITS: u64 = 100;
     if !is_long() {
+        eprintln!("not tested here: a cluster is for tests/run --long");
         return;
     }
     let shop = Shop::start(&setup).await;
@@ -143,6 +144,7 @@ async fn three_nodes_sell_one_product_without_a_conflict_that_shows(setup: Setup
 
 async fn a_node_that_is_killed_takes_nothing_with_it(setup: Setup) {
     if !is_long() {
+        eprintln!("not tested here: a cluster is for tests/run --long");
         return;
     }
     let mut shop = Shop::start(&setup).await;
@@ -172,6 +174,7 @@ async fn a_node_that_is_killed_takes_nothing_with_it(setup: Setup) {
 
 async fn a_cluster_without_a_quorum_sells_nothing_and_comes_back(setup: Setup) {
     if !is_long() {
+        eprintln!("not tested here: a cluster is for tests/run --long");
         return;
     }
     let shop = Shop::start(&setup).await;

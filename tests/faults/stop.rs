@@ -92,7 +92,9 @@ async fn stop_again_and_again(setup: Setup, load: impl Fn(&str, u64, &str, &Arc<
         let took = asked.elapsed();
         assert_eq!(status.code(), Some(0), "{}", sale.server.log().text());
         // A drain in time is told from one that was cut short by its own word, whatever the machine's pace.
-        assert!(!sale.server.log().contains("the drain time is over"), "{}", sale.server.log().text());
+        for cut_short in ["the drain time is over", "the engine did not finish in time"] {
+            assert!(!sale.server.log().contains(cut_short), "{}", sale.server.log().text());
+        }
         let mut heard = Heard::default();
         for known in clients.join_all().await {
             heard.extend(known);

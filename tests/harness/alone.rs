@@ -61,3 +61,30 @@ async fn alone(setup: Setup, name: &str, there_for: &[&str]) -> crate::harness::
     }
     run
 }
+
+/// As a person at a terminal starts it: without a server, which is beside the harness, and without a database.
+#[tokio::test]
+async fn it_finds_a_server_and_a_database_by_itself() {
+    let mut harness = Harness::run(&["--quick", "--scenario", "rush", "--ramp", "1s"]).goose_reports();
+    let kinds = [("html", "<!doctype html>"), ("junit", "<testsuites"), ("markdown", "Held")];
+    for (kind, _) in kinds {
+        harness = harness.report_as(kind);
+    }
+    let run = harness.finish().await;
+    run.assert_code(0);
+    for (kind, there) in kinds {
+        let report = run.report_of(kind);
+        assert!(report.to_lowercase().contains(&there.to_lowercase()), "{kind}: {report:.200}");
+    }
+    let sizes = run.goose_reports();
+    assert!(!sizes.is_empty() && sizes.iter().all(|size| *size > 0), "{sizes:?}");
+}
+
+/// Its own database is killed, too.
+#[tokio::test]
+async fn it_kills_a_database_of_its_own() {
+    let run = Harness::run(&["--quick", "--mariadb", "--scenario", "chaos", "--server-bin", SERVER]).finish().await;
+    run.assert_code(0);
+    assert!(run.everything().contains("database killed"), "{}", run.finished.err);
+    assert_eq!(run.standing("nothing_lost"), "held");
+}

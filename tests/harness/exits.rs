@@ -47,7 +47,10 @@ async fn a_server_that_is_not_there_is_four() {
     // A port that was ours a moment ago, so nobody listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").or_fail().local_addr().or_fail().port();
     let url = format!("http://127.0.0.1:{port}");
-    let run = Harness::run(&["--host", &url]).variable("ADMIN_TOKEN", ADMIN_TOKEN).finish().await;
+    let harness = Harness::run(&["--host", &url]).report_as("junit").variable("ADMIN_TOKEN", ADMIN_TOKEN);
+    let run = harness.finish().await;
     run.assert_code(4);
     assert!(run.finished.err.contains(&url), "{}", run.finished.err);
+    // CI sees an error, and not that nothing went wrong.
+    assert!(run.report_of("junit").contains("<error"), "{}", run.report_of("junit"));
 }

@@ -10,6 +10,9 @@ use serde_json::Value;
 /// How long a run may take before it counts as hanging.
 pub(crate) const RUN_LIMIT: Duration = Duration::from_mins(4);
 
+/// The folder of goose's own reports.
+const GOOSE_REPORTS: &str = "goose";
+
 /// The server's binary.
 pub(crate) const SERVER: &str = env!("CARGO_BIN_EXE_holdfast");
 
@@ -46,6 +49,19 @@ impl Harness {
     /// A quick run against a private server on this database.
     pub(crate) fn quick(database_url: &str, seed: u64) -> Self {
         Self::run(&["--quick", "--server-bin", SERVER, "--database-url", database_url, "--seed", &seed.to_string()])
+    }
+
+    /// With a report of another kind, too.
+    pub(crate) fn report_as(mut self, kind: &str) -> Self {
+        let path = self.folder.path().join(format!("report.{kind}"));
+        self.plan.arguments.extend(["--report".into(), format!("{kind}={}", path.display()).into()]);
+        self
+    }
+
+    /// With goose's own reports.
+    pub(crate) fn goose_reports(mut self) -> Self {
+        self.plan.arguments.extend(["--goose-reports".into(), self.folder.path().join(GOOSE_REPORTS).into()]);
+        self
     }
 
     /// With a variable in its environment.
@@ -102,6 +118,17 @@ impl Run {
         plan.arguments = ["check".into(), self.history().into()].into();
         plan.arguments.extend(arguments.iter().map(Into::into));
         process::run(&plan, Duration::from_mins(1)).await.or_fail()
+    }
+
+    /// The report of this kind, as text.
+    pub(crate) fn report_of(&self, kind: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(format!("report.{kind}"))).or_fail()
+    }
+
+    /// The sizes of goose's own reports.
+    pub(crate) fn goose_reports(&self) -> Vec<u64> {
+        let files = std::fs::read_dir(self.folder.path().join(GOOSE_REPORTS)).or_fail();
+        files.map(|file| file.or_fail().metadata().or_fail().len()).collect()
     }
 
     /// Where the history is.

@@ -25,11 +25,14 @@ pub(crate) fn head_of_hold(length: usize) -> Vec<u8> {
 
 /// A connection.
 #[derive(Debug)]
-pub(crate) struct Wire(TcpStream);
+pub(crate) struct Wire {
+    stream: TcpStream,
+    was_reset: bool,
+}
 
 impl Wire {
     pub(crate) async fn open(server: &ServerProcess) -> Self {
-        Self(TcpStream::connect(server.address()).await.or_fail())
+        Self { stream: TcpStream::connect(server.address()).await.or_fail(), was_reset: false }
     }
 
     /// Opens a connection and sends the first bytes.
@@ -41,16 +44,23 @@ impl Wire {
 
     /// Sends bytes; false if the server does not take them any more.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> bool {
-        self.0.write_all(bytes).await.is_ok()
+        self.stream.write_all(bytes).await.is_ok()
     }
 
     /// Reads what comes until the server ends the connection.
     pub(crate) async fn read_to_end(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let reading = self.0.read_to_end(&mut bytes);
+        let reading = self.stream.read_to_end(&mut bytes);
+        let read =
+            tokio::time::timeout(LIMIT, reading).await.unwrap_or_else(|_| panic!("the server keeps a connection"));
         // A connection that is reset is over, too.
-        let _ = tokio::time::timeout(LIMIT, reading).await.unwrap_or_else(|_| panic!("the server keeps a connection"));
+        self.was_reset = read.is_err();
         bytes
+    }
+
+    /// Whether what was read to the end ended with a reset: the server left while bytes were still on their way to it.
+    pub(crate) fn was_reset(&self) -> bool {
+        self.was_reset
     }
 
     /// The status of the answer until the end; 0 if there is none.
@@ -61,7 +71,7 @@ impl Wire {
     /// What came so far, without taking it; `None` if nothing did.
     pub(crate) async fn peek(&self) -> Option<String> {
         let mut bytes = [0; 4096];
-        let length = tokio::time::timeout(Duration::from_millis(50), self.0.peek(&mut bytes)).await.ok()?.ok()?;
+        let length = tokio::time::timeout(Duration::from_millis(50), self.stream.peek(&mut bytes)).await.ok()?.ok()?;
         Some(String::from_utf8_lossy(&bytes[..length]).into_owned()).filter(|text| !text.is_empty())
     }
 
@@ -69,7 +79,7 @@ impl Wire {
     pub(crate) fn has_ended(&self) -> bool {
         let mut bytes = [0; 4096];
         loop {
-            match self.0.try_read(&mut bytes) {
+            match self.stream.try_read(&mut bytes) {
                 Ok(0) => return true,
                 Ok(_) => {}
                 Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,

@@ -80,7 +80,8 @@ async fn holds_are_shed_and_all_else_goes_on(setup: Setup) {
         bought.counts()
     );
 
-    // Whose turn it is to lock an SQLite file is chance: no two phases get the same share of it.
+    // How many transactions get the lock of an SQLite file before the brake has it again is chance: no two phases
+    // get the same number.
     let least = if sale.database.kind() == Kind::MariaDb { 0.9 } else { 0.4 };
     assert!(rate_shed >= least * best, "{rate_shed:.1} commands a second are carried out, of {best:.1}");
     assert!(refused.len() > holds.all().len() / 2, "this was no overload: {:?}", holds.counts());

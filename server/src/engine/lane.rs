@@ -23,7 +23,7 @@ use super::pace::Pace;
 use super::ticket::{KeyName, Ticket};
 use super::waiting::Class;
 
-/// Of a batch, what holds get that wait: one part in so many.
+/// Of a batch, what holds get that wait: one part in so many, and one of them at least.
 const HOLDS_SHARE: usize = 8;
 
 /// The commands of one product that wait.
@@ -81,7 +81,7 @@ impl Lane {
 
     /// The tickets that go next, up to `most`, as `take` takes them: it says whether it did.
     pub(super) fn take(&mut self, most: usize, mut take: impl FnMut(Ticket) -> bool) -> usize {
-        let kept_for_holds = (most / HOLDS_SHARE).min(self.holds.len());
+        let kept_for_holds = (most / HOLDS_SHARE).max(usize::from(most > 1)).min(self.holds.len());
         let (mut taken, mut money) = (0, 0);
         while taken < most {
             let next = if money < most - kept_for_holds { self.money.pop_front() } else { None };

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::access::Tokens;
 use super::client_address::{ClientNetwork, TrustedProxies};
 use super::json::{self, Json, Object};
-use super::request::{IDEMPOTENCY_KEY, X_REQUEST_ID, idempotency_key, path_id, request_id};
+use super::request::{IDEMPOTENCY_KEY, X_REQUEST_ID, idempotency_key, is_json, path_id, request_id};
 use super::signature::{WEBHOOK_ID, WEBHOOK_SIGNATURE, WEBHOOK_TIMESTAMP, WebhookSecrets};
 use super::{format, holds, operators, products, webhook};
 use crate::fuzz::{inputs, texts};
@@ -107,6 +107,15 @@ proptest! {
         if let Ok(Some(key)) = idempotency_key(&headers) {
             prop_assert!(key.as_bytes() == headers[IDEMPOTENCY_KEY].as_bytes());
             prop_assert!((1..=255).contains(&key.as_bytes().len()) && is_visible(key.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn content_types(bytes in inputs(corpus!("content_types"))) {
+        let Some(headers) = with(header::CONTENT_TYPE, &bytes) else { return Ok(()) };
+        if is_json(&headers) {
+            let essence = bytes.split(|byte| *byte == b';').next().unwrap_or_default();
+            prop_assert!(essence.trim_ascii().eq_ignore_ascii_case(b"application/json"), "{:?}", bytes);
         }
     }
 

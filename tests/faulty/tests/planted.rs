@@ -17,6 +17,7 @@ use holdfast_loadtest::history::ScenarioName;
 use holdfast_loadtest::run::{Aim, Settings, Silent, run};
 use holdfast_loadtest::scenario::Stop;
 use holdfast_loadtest::target::PrivateDatabase;
+use holdfast_test_support::rig::process::{self, Plan};
 use holdfast_test_support::{OrFail, seed};
 use tokio::sync::Semaphore;
 
@@ -65,6 +66,49 @@ struct Tried {
     fault: Option<Fault>,
     verdict: Verdict,
     seconds: f64,
+}
+
+/// What CI believes is the exit code of the binary: a broken invariant goes before a missed threshold.
+#[tokio::test]
+async fn a_broken_invariant_is_one() {
+    let folder = tempfile::tempdir().or_fail();
+    let server = Path::new(env!("CARGO_BIN_EXE_holdfast-faulty"));
+    let history = folder.path().join("history.jsonl");
+    let junit = folder.path().join("junit.xml");
+    let run = |arguments: &[&str]| {
+        let mut plan = Plan::new(server.with_file_name("holdfast-loadtest"));
+        plan.arguments = arguments.iter().map(Into::into).collect();
+        async move { process::run(&plan, Duration::from_mins(2)).await.or_fail() }
+    };
+    let (server_bin, history) = (server.display().to_string(), history.display().to_string());
+    let fault = format!("HOLDFAST_FAULT={}", Fault::OffByOne.name());
+    let report = format!("junit={}", junit.display());
+    let told = run(&[
+        "run",
+        "--quick",
+        "--scenario",
+        "boundary",
+        "--seed",
+        "7",
+        "--server-bin",
+        &server_bin,
+        "--setting",
+        &fault,
+        "--fail-if",
+        "p50(hold) > 0ms",
+        "--history",
+        &history,
+        "--report",
+        &report,
+    ])
+    .await;
+    assert_eq!(told.code(), Some(1), "{}\n{}", told.out, told.err);
+    for words in ["no_oversell", "--seed 7"] {
+        assert!(told.out.contains(words), "{words}: {}", told.out);
+    }
+    assert!(std::fs::read_to_string(&junit).or_fail().contains("<failure"));
+    let again = run(&["check", &history]).await;
+    assert_eq!(again.code(), Some(1), "{}\n{}", again.out, again.err);
 }
 
 impl Tried {

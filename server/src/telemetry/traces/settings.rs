@@ -36,6 +36,16 @@ pub fn read_settings(environment: &dyn Fn(&str) -> Option<String>) -> (Option<Tr
     (settings, reading.warnings)
 }
 
+/// Standard variables that somebody may count on, and what is done without them.
+const UNREAD: [(&str, &str); 6] = [
+    ("OTEL_EXPORTER_OTLP_CERTIFICATE", "the system's root certificates are used"),
+    ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "the system's root certificates are used"),
+    ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "no certificate is shown to the collector"),
+    ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "no certificate is shown to the collector"),
+    ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "no certificate is shown to the collector"),
+    ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "no certificate is shown to the collector"),
+];
+
 struct Reading<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     warnings: Vec<String>,
@@ -60,6 +70,16 @@ impl Reading<'_> {
             && value != "http/protobuf"
         {
             self.warn(name, &value, "http/protobuf is used, the only one that this server speaks");
+        }
+        for (name, instead) in UNREAD {
+            if let Some(value) = self.text(name) {
+                self.warn(name, &value, instead);
+            }
+        }
+        // Baggage is nothing that this server would read.
+        let are_known = |names: &str| names.split(',').all(|name| ["tracecontext", "baggage"].contains(&name.trim()));
+        if let Some(value) = self.text("OTEL_PROPAGATORS").filter(|value| !are_known(value)) {
+            self.warn("OTEL_PROPAGATORS", &value, "W3C trace contexts are followed, and no others");
         }
         let attributes = self.text("OTEL_RESOURCE_ATTRIBUTES").unwrap_or_default();
         let names_service = self.text("OTEL_SERVICE_NAME").is_some()
@@ -168,6 +188,8 @@ mod tests {
         for wrong in [
             ("OTEL_TRACES_EXPORTER", "zipkin"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/etc/ca.pem"),
+            ("OTEL_PROPAGATORS", "b3"),
             ("OTEL_TRACES_SAMPLER", "xray"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
@@ -180,6 +202,7 @@ mod tests {
         let ratio = ("OTEL_TRACES_SAMPLER", "traceidratio");
         assert_eq!(read(&[ENDPOINT, ratio, ("OTEL_TRACES_SAMPLER_ARG", "2")]).1.len(), 1);
         assert_eq!(read(&[ENDPOINT, ratio, ("OTEL_TRACES_SAMPLER_ARG", "0.01")]).1.len(), 0);
+        assert_eq!(read(&[ENDPOINT, ("OTEL_PROPAGATORS", "tracecontext, baggage")]).1.len(), 0);
     }
 
     #[test]
