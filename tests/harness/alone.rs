@@ -1,8 +1,9 @@
 //! Each scenario by itself: it has products of its own, its own evidence, and a verdict.
 
-use holdfast_test_support::{Setup, for_both};
+use holdfast_test_support::rig::process::{self, Plan};
+use holdfast_test_support::{OrFail, Setup, for_both};
 
-use crate::harness::{Harness, SERVER};
+use crate::harness::{Harness, RUN_LIMIT, SERVER};
 
 for_both!(boundary, rush, duplicates, expiry, retries, many, soldout, chaos);
 
@@ -87,4 +88,18 @@ async fn it_kills_a_database_of_its_own() {
     run.assert_code(0);
     assert!(run.everything().contains("database killed"), "{}", run.finished.err);
     assert_eq!(run.standing("nothing_lost"), "held");
+}
+
+/// `cargo run -p holdfast-loadtest`, as the README has it: the package has other binaries, too.
+#[tokio::test]
+async fn cargo_runs_the_harness() {
+    let mut plan = Plan::new(env!("CARGO"));
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let arguments = ["metadata", "--no-deps", "--offline", "--format-version", "1", "--manifest-path", manifest];
+    plan.arguments = arguments.map(Into::into).into();
+    let told = process::run(&plan, RUN_LIMIT).await.or_fail();
+    let metadata: serde_json::Value = serde_json::from_str(&told.out).or_fail();
+    let packages = metadata["packages"].as_array().expect("packages");
+    let package = packages.iter().find(|package| package["name"] == "holdfast-loadtest").expect("the harness");
+    assert_eq!(package["default_run"], "holdfast-loadtest");
 }
