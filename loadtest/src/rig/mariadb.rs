@@ -71,6 +71,7 @@ impl MariaDbBuilder {
             let folder = InstanceFolder::make().map_err(RigError::system("make a folder"))?;
             let data = parent.unwrap_or_else(|| folder.path().to_owned()).join("data");
             workspace::copy_folder(&template, &data).map_err(RigError::system("copy a data folder"))?;
+            std::fs::create_dir(folder.path().join("tmp")).map_err(RigError::system("make a folder"))?;
             if let Some(user) = user {
                 workspace::give_folder(folder.path(), user).map_err(RigError::system("give a folder away"))?;
             }
@@ -109,6 +110,8 @@ impl MariaDbBuilder {
             path("--datadir=", data),
             path("--socket=", &folder.join("socket")),
             path("--pid-file=", &folder.join("pid")),
+            // Its own: a server that starts removes temporary tables that it finds there, also those of others.
+            path("--tmpdir=", &folder.join("tmp")),
             format!("--port={port}").into(),
         ]);
         plan.arguments.extend(
