@@ -131,13 +131,14 @@ async fn three_nodes_sell_one_product_without_a_conflict_that_shows(setup: Setup
     }
     let acknowledged: u64 = loads.iter().map(Load::acknowledged_so_far).sum();
     let not_served: u64 = loads.iter().map(Load::not_served_so_far).sum();
+    let reasons: Vec<String> = loads.iter().flat_map(Load::reasons_so_far).collect();
     let facts = shop.facts(loads).await;
     let conflicts = shop.conflicts().await - before;
     eprintln!(
         "{acknowledged} requests on one product at {NODES} nodes: {conflicts} conflicts, {not_served} not served"
     );
     assert!(conflicts > 0, "the nodes never met");
-    assert_eq!(not_served, 0, "a conflict was shown");
+    assert_eq!(not_served, 0, "a conflict was shown: {reasons:#?}");
     // The holds of before this load are no facts of it.
     shop.assert_books(&[], &facts).await;
 }

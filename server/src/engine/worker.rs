@@ -31,6 +31,9 @@ use crate::telemetry::labels::{Label, Resolution};
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// After so many passing conflicts in a row a batch is halved: a smaller one meets fewer.
 const CONFLICTS_MAX: u32 = 20;
+/// The longest wait between two tries after a conflict. Whoever won goes on at full speed, so who waits for long
+/// loses again: on a cluster it must not take much longer than a transaction.
+const CONFLICT_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// Into how many parts a batch is split when one of its products is locked and nobody can say which: each
 /// part that has a locked product costs a lock wait, so many small parts beat halves.
 const LOCKED_PARTS: usize = 16;
@@ -291,7 +294,7 @@ impl Worker {
         if *conflicts >= CONFLICTS_MAX {
             answer_internal(batch);
         }
-        back_off(*conflicts, Duration::from_millis(1), Duration::from_millis(200)).await;
+        back_off(*conflicts, Duration::from_millis(1), CONFLICT_PAUSE_MAX).await;
     }
 
     /// Something in the batch breaks it: halve it, until the culprit is alone and gets its answer.

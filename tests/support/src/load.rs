@@ -3,9 +3,9 @@
 //!
 //! What does not belong here: what is done to the servers meanwhile.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use holdfast_loadtest::rig::client::{Answer, Client, Request};
 use tokio::task::JoinSet;
@@ -19,6 +19,8 @@ use crate::wait::{OrFail, eventually};
 const CUSTOMERS: usize = 16;
 /// How long a customer who was not served waits before the next try.
 const PAUSE: Duration = Duration::from_millis(5);
+/// Of so many who were not served it is kept what they were told.
+const REASONS_MAX: usize = 5;
 
 /// Customers at work. Dropping it sends them away.
 #[derive(Debug)]
@@ -34,6 +36,17 @@ struct Counts {
     acknowledged: AtomicU64,
     /// Answers of 503, and requests without an answer.
     not_served: AtomicU64,
+    /// What the first of them were told.
+    reasons: Mutex<Vec<String>>,
+}
+
+impl Counts {
+    fn note(&self, told: Option<String>, after: Duration) {
+        let mut reasons = self.reasons.lock().or_fail();
+        if reasons.len() < REASONS_MAX {
+            reasons.push(format!("after {after:?}: {}", told.unwrap_or_default()));
+        }
+    }
 }
 
 /// What a customer makes of an answer.
@@ -99,6 +112,11 @@ impl Load {
         self.counts.not_served.load(Ordering::Relaxed)
     }
 
+    /// What the first of those were told, and how long after they had asked.
+    pub fn reasons_so_far(&self) -> Vec<String> {
+        self.counts.reasons.lock().or_fail().clone()
+    }
+
     /// Tells the customers to stop after what they are at, and collects what they know.
     pub async fn stop(mut self) -> Facts {
         self.stop.store(true, Ordering::Relaxed);
@@ -155,7 +173,13 @@ impl Customer {
     }
 
     async fn ask(&mut self, request: &Request, hold_id: Option<u64>) -> Heard {
+        let asked_at = Instant::now();
         let answer = self.client.send(request).await;
+        let told = match &answer {
+            Ok(answer) if answer.status < 500 => None,
+            Ok(answer) => Some(format!("{} {}", answer.status, answer.text())),
+            Err(error) => Some(error.to_string()),
+        };
         let heard = match answer {
             Ok(answer) if matches!(answer.status, 200 | 201 | 204) => Heard::Yes(answer),
             Ok(answer) if answer.status == 503 && answer.code() != "outcome_unknown" => Heard::NotServed,
@@ -175,6 +199,7 @@ impl Customer {
         }
         if matches!(heard, Heard::Nothing | Heard::NotServed) {
             self.counts.not_served.fetch_add(1, Ordering::Relaxed);
+            self.counts.note(told, asked_at.elapsed());
             // As people do; and the processor is the server's, too.
             tokio::time::sleep(PAUSE).await;
         }
