@@ -3,12 +3,12 @@
 //! What belongs here: the way of a batch that goes well, the name of what goes wrong, and how a commit
 //! in doubt is resolved. What does not: what to do about trouble (`worker`), rules (`sale`), SQL (`store`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sale::{Breach, Command, Decision, HoldId, Needs, OrderId, Outcome, ProductId};
+use sale::{Breach, Command, Decision, HoldId, Needs, OrderId, Outcome, ProductId, State};
 use tokio::time::Instant;
 
 use super::Shared;
@@ -127,6 +127,9 @@ impl Worker {
         self.is_over(Phase::Load, began + loaded.lock_wait, loaded.load);
         let deciding = SystemTime::now();
 
+        if batch.is_whole {
+            self.top_up(batch, &loaded.state);
+        }
         // Who gave up while we waited for the lock is out; from here on callers have to wait.
         shared.claim(&mut batch.tickets);
         let broken: BTreeSet<ProductId> = loaded
@@ -161,8 +164,13 @@ impl Worker {
         self.is_over(Phase::Decide, deciding, loaded_at.elapsed());
         let writer = self.connection().await?;
         let (writing, asked_at) = (SystemTime::now(), Instant::now());
+        // The next batch may queue for the locks: it gets them when this one has ended.
+        if batch.is_whole {
+            shared.queue.set_committing(batch.flight, needs.products.keys(), true);
+        }
         let answer = answer_of(writer.commit(batch_id, &decision.changes)).await;
         if !matches!(answer, Ok(Ok(_))) {
+            shared.queue.set_committing(batch.flight, needs.products.keys(), false);
             self.is_over(Phase::Commit, writing, asked_at.elapsed());
         }
         match answer {
@@ -190,6 +198,33 @@ impl Worker {
                 self.writer = None;
                 Err(Trouble::Unknown { decision, loaded_at })
             }
+        }
+    }
+
+    /// Takes in the holds that have come while the locks were waited for, as far as nothing need be loaded for them:
+    /// they name no row but their product's, and there are units for them.
+    fn top_up(&self, batch: &mut Batch, state: &State) {
+        let mut wanted: BTreeMap<ProductId, u64> = BTreeMap::new();
+        for ticket in &batch.tickets {
+            let units = if let Command::PlaceHold { quantity, .. } = &ticket.command { quantity.units() } else { 0 };
+            *wanted.entry(ticket.product_id).or_default() += units;
+        }
+        for (product_id, wanted) in wanted {
+            let room = self.shared.settings.batch_max.saturating_sub(batch.tickets.len());
+            let Some(product) = state.products.get(&product_id) else { continue };
+            let mut free = product.free().saturating_sub(wanted);
+            let more = self.shared.queue.top_up(batch.flight, product_id, room, |ticket| {
+                let Command::PlaceHold { hold_id, quantity, .. } = &mut ticket.command else { return false };
+                if quantity.units() > free {
+                    return false;
+                }
+                let Some(id) = self.shared.hold_ids.at_hand() else { return false };
+                *hold_id = HoldId(id);
+                ticket.has_ids = true;
+                free -= quantity.units();
+                true
+            });
+            batch.tickets.extend(more);
         }
     }
 
@@ -298,7 +333,7 @@ impl Worker {
             keys.extend(ticket.key_name());
             ticket.answer(Ok(outcome));
         }
-        shared.queue.put_back(deferred);
+        shared.queue.put_back(batch.flight, deferred);
         shared.queue.release_keys(keys);
     }
 

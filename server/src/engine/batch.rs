@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sale::ProductId;
 
+use super::flights::FlightId;
 use super::ticket::Ticket;
 use super::waiting::Class;
 use crate::store::BatchId;
@@ -12,12 +13,21 @@ use crate::store::BatchId;
 pub(super) struct Batch {
     /// Set with the first attempt, and kept through all that follow.
     pub(super) id: Option<BatchId>,
+    /// As what the queue handed them out.
+    pub(super) flight: FlightId,
+    /// Whether they are all that was handed out together, and not a part.
+    pub(super) is_whole: bool,
     pub(super) tickets: Vec<Ticket>,
 }
 
 impl Batch {
-    pub(super) fn new(tickets: Vec<Ticket>) -> Self {
-        Self { id: None, tickets }
+    /// All that was handed out together.
+    pub(super) fn new(flight: FlightId, tickets: Vec<Ticket>) -> Self {
+        Self { id: None, flight, is_whole: true, tickets }
+    }
+
+    fn part(flight: FlightId, tickets: Vec<Ticket>) -> Self {
+        Self { is_whole: false, ..Self::new(flight, tickets) }
     }
 
     pub(super) fn products(&self) -> BTreeSet<ProductId> {
@@ -35,7 +45,7 @@ impl Batch {
             let part = part_of.get(&ticket.product_id).copied().unwrap_or_default();
             batches.entry(part).or_default().push(ticket);
         }
-        batches.into_values().map(Self::new).collect()
+        batches.into_values().map(|tickets| Self::part(self.flight, tickets)).collect()
     }
 
     /// The commands of these products, taken out of the batch.
@@ -48,11 +58,11 @@ impl Batch {
     /// The wishes for units, and all else.
     pub(super) fn part_wishes(self) -> (Self, Self) {
         let (wishes, rest) = self.tickets.into_iter().partition(|ticket| ticket.class == Class::Hold);
-        (Self::new(wishes), Self::new(rest))
+        (Self::part(self.flight, wishes), Self::part(self.flight, rest))
     }
 
     pub(super) fn halve(mut self) -> Vec<Self> {
         let second = self.tickets.split_off(self.tickets.len() / 2);
-        vec![Self::new(self.tickets), Self::new(second)]
+        vec![Self::part(self.flight, self.tickets), Self::part(self.flight, second)]
     }
 }

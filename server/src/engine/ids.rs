@@ -71,18 +71,28 @@ impl Ids {
     pub(super) async fn take(&self, count: usize) -> Result<Vec<u64>, StoreError> {
         let mut ids = Vec::with_capacity(count);
         loop {
-            {
-                let mut blocks = self.blocks();
-                blocks.give(count - ids.len(), &mut ids);
-                if ids.len() == count {
-                    if count > 0 && blocks.runs_low() && !blocks.reserving_ahead {
-                        blocks.reserving_ahead = true;
-                        tokio::spawn(self.clone().reserve_ahead());
-                    }
-                    return Ok(ids);
-                }
+            self.give(count - ids.len(), &mut ids);
+            if ids.len() == count {
+                return Ok(ids);
             }
             self.reserve().await?;
+        }
+    }
+
+    /// The next id, if it need not be waited for.
+    pub(super) fn at_hand(&self) -> Option<u64> {
+        let mut ids = Vec::with_capacity(1);
+        self.give(1, &mut ids);
+        ids.pop()
+    }
+
+    /// Moves up to `missing` ids to `ids`, as many as there are.
+    fn give(&self, missing: usize, ids: &mut Vec<u64>) {
+        let mut blocks = self.blocks();
+        blocks.give(missing, ids);
+        if missing > 0 && blocks.runs_low() && !blocks.reserving_ahead {
+            blocks.reserving_ahead = true;
+            tokio::spawn(self.clone().reserve_ahead());
         }
     }
 

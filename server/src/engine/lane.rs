@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use super::admission::View;
+use super::flights::{FlightId, Flights, are_followed};
 use super::locked::Turn;
 use super::pace::Pace;
 use super::ticket::{KeyName, Ticket};
@@ -31,14 +32,13 @@ const HOLDS_SHARE: usize = 8;
 pub(super) struct Lane {
     money: VecDeque<Ticket>,
     holds: VecDeque<Ticket>,
-    /// Whether a batch has commands of it.
-    pub(super) in_flight: bool,
+    /// The batches that have commands of it.
+    pub(super) flights: Flights,
+    /// Whether it waits for its turn.
+    pub(super) is_lined_up: bool,
     /// How it is in flight, if it is as a suspect.
     pub(super) alone: Option<Turn>,
     pub(super) pace: Pace,
-    /// When the oldest hold came that is in flight, and the oldest other command that is a request.
-    holds_taken: Option<Instant>,
-    money_taken: Option<Instant>,
 }
 
 impl Lane {
@@ -47,17 +47,24 @@ impl Lane {
         Self {
             money: VecDeque::new(),
             holds: VecDeque::new(),
-            in_flight: false,
+            flights: Flights::default(),
+            is_lined_up: false,
             alone: None,
             pace: Pace::new(batch_max),
-            holds_taken: None,
-            money_taken: None,
         }
     }
 
     /// Whether it has nothing, not even of callers who left.
     pub(super) fn is_empty(&self) -> bool {
         self.money.is_empty() && self.holds.is_empty()
+    }
+
+    /// Whether a batch may take of it: if none is under way, or the only one is about to end. One that is slow, or alone,
+    /// is not followed, and neither is any of a suspect.
+    pub(super) fn may_set_out(&self, is_suspect: impl FnOnce() -> bool) -> bool {
+        let is_followed =
+            || self.flights.leave_room() && self.alone.is_none() && are_followed(self.pace.flight()) && !is_suspect();
+        self.flights.are_over() || is_followed()
     }
 
     /// How many holds it has, with those of callers who left.
@@ -73,14 +80,14 @@ impl Lane {
         freed
     }
 
-    /// Back in front, where it was.
-    pub(super) fn push_front(&mut self, ticket: Ticket) {
+    /// Back from a batch, in front, where it was.
+    pub(super) fn push_front(&mut self, flight: FlightId, ticket: Ticket) {
         self.of(ticket.class).push_front(ticket);
-        self.pace.came_back();
+        self.flights.came_back(flight);
     }
 
     /// The tickets that go next, up to `most`, as `take` takes them: it says whether it did.
-    pub(super) fn take(&mut self, most: usize, mut take: impl FnMut(Ticket) -> bool) -> usize {
+    pub(super) fn take(&mut self, most: usize, mut take: impl FnMut(&mut Flights, Ticket) -> bool) -> usize {
         let kept_for_holds = (most / HOLDS_SHARE).max(usize::from(most > 1)).min(self.holds.len());
         let (mut taken, mut money) = (0, 0);
         while taken < most {
@@ -89,19 +96,20 @@ impl Lane {
             let Some(ticket) = next.or_else(|| self.holds.pop_front()).or_else(|| self.money.pop_front()) else {
                 break;
             };
-            let (class, queued_at) = (ticket.class, ticket.queued_at);
-            if take(ticket) {
+            if take(&mut self.flights, ticket) {
                 taken += 1;
                 money += usize::from(is_money);
-                let oldest = match class {
-                    Class::Hold => &mut self.holds_taken,
-                    Class::Money => &mut self.money_taken,
-                    Class::Internal => continue,
-                };
-                *oldest = Some(oldest.map_or(queued_at, |at| at.min(queued_at)));
             }
         }
         taken
+    }
+
+    /// The next hold, if it names nothing but its product, and no money waits that should go before it.
+    pub(super) fn take_plain_hold(&mut self, is_wanted: impl FnOnce(&mut Ticket) -> bool) -> Option<Ticket> {
+        if !self.money.is_empty() {
+            return None;
+        }
+        self.holds.pop_front_if(|ticket| ticket.is_plain_hold() && is_wanted(ticket))
     }
 
     /// Drops the tickets of callers who left, and returns their keys.
@@ -117,22 +125,22 @@ impl Lane {
         self.pace.view(now, ahead, self.holds.front().map(|ticket| ticket.queued_at))
     }
 
-    /// Its batch came to its end.
-    pub(super) fn landed(&mut self) {
-        self.in_flight = false;
-        (self.holds_taken, self.money_taken) = (None, None);
-        self.pace.landed(Instant::now());
+    /// A batch came to its end. `false`: it has none of it.
+    pub(super) fn landed(&mut self, flight: FlightId) -> bool {
+        let Some(flight) = self.flights.end(flight) else { return false };
+        self.pace.landed(Instant::now(), flight.taken_at, flight.moved());
+        true
     }
 
     /// When the oldest command of this class came, of those that wait and those that are in flight. Those that wait are
     /// in the order in which they came, but for some that were put back in front.
     pub(super) fn oldest(&self, class: Class) -> Option<Instant> {
-        let (tickets, taken) = match class {
-            Class::Hold => (&self.holds, self.holds_taken),
-            Class::Money | Class::Internal => (&self.money, self.money_taken),
+        let tickets = match class {
+            Class::Hold => &self.holds,
+            Class::Money | Class::Internal => &self.money,
         };
         let waits = tickets.iter().find(|ticket| ticket.class == class && !ticket.is_gone());
-        waits.map(|ticket| ticket.queued_at).into_iter().chain(taken).min()
+        waits.map(|ticket| ticket.queued_at).into_iter().chain(self.flights.oldest(class)).min()
     }
 
     fn of(&mut self, class: Class) -> &mut VecDeque<Ticket> {

@@ -82,12 +82,16 @@ impl Locked {
         }
     }
 
+    /// Whether somebody else keeps this product locked, or did until lately.
+    pub(super) fn suspects(&self, product_id: ProductId) -> bool {
+        self.suspects.get(&product_id).is_some_and(|suspicion| suspicion.until > Instant::now())
+    }
+
     /// Lets a product with commands rest, if it is a suspect. `false`: it is none.
     pub(super) fn rests(&mut self, product_id: ProductId, rest: Duration) -> bool {
-        let now = Instant::now();
-        let is_suspect = self.suspects.get(&product_id).is_some_and(|suspicion| suspicion.until > now);
+        let is_suspect = self.suspects(product_id);
         if is_suspect {
-            self.resting.insert((now + rest, product_id));
+            self.resting.insert((Instant::now() + rest, product_id));
         }
         is_suspect
     }

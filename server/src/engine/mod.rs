@@ -11,6 +11,7 @@ mod calls;
 mod coalesce;
 mod doors;
 mod expiry;
+mod flights;
 mod health;
 mod ids;
 mod lane;

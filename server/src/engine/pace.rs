@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::admission::View;
+use super::flights::shortest_turn;
 
 /// What was observed of the batches of one product, for as long as its queue has not been empty: a product that
 /// nobody waits for has no past that could be held against a newcomer.
@@ -17,9 +18,6 @@ pub(super) struct Pace {
     flight: Duration,
     share: usize,
     stands_since: Option<Instant>,
-    /// How many commands the batch under way took, and how many of them came back.
-    under_way: usize,
-    came_back: usize,
     /// When commands were last carried out.
     moved_at: Option<Instant>,
 }
@@ -33,8 +31,6 @@ impl Pace {
             flight: Duration::ZERO,
             share: batch_max,
             stands_since: None,
-            under_way: 0,
-            came_back: 0,
             moved_at: None,
         }
     }
@@ -44,7 +40,6 @@ impl Pace {
         if let Some(before) = self.taken_at.replace(now) {
             self.turns.add(now.saturating_duration_since(before));
         }
-        (self.under_way, self.came_back) = (taken, 0);
         if holds_left == 0 {
             self.stands_since = None;
         } else {
@@ -54,19 +49,12 @@ impl Pace {
         }
     }
 
-    /// A command came back from its batch, and waits again.
-    pub(super) fn came_back(&mut self) {
-        self.came_back += 1;
-    }
-
-    /// The batch came to its end.
-    pub(super) fn landed(&mut self, now: Instant) {
-        if self.came_back < self.under_way {
+    /// A batch that began at `taken_at` came to its end; `moved`: some of its commands were carried out.
+    pub(super) fn landed(&mut self, now: Instant, taken_at: Instant, moved: bool) {
+        if moved {
             self.moved_at = Some(now);
         }
-        if let Some(taken_at) = self.taken_at {
-            self.flight = smoothed(self.flight, now.saturating_duration_since(taken_at));
-        }
+        self.flight = smoothed(self.flight, now.saturating_duration_since(taken_at));
     }
 
     /// From the beginning of a batch to its answers, lately; zero if there was none.
@@ -80,8 +68,7 @@ impl Pace {
         View {
             ahead,
             share: self.share,
-            // The next batch begins when this one has ended, at the soonest.
-            turn: self.turns.mean().max(self.flight),
+            turn: self.turns.mean().max(shortest_turn(self.flight)),
             flight: self.flight,
             since_turn: since(self.taken_at),
             stalled: since(oldest.map(|oldest| self.moved_at.map_or(oldest, |moved_at| moved_at.max(oldest)))),
@@ -133,7 +120,7 @@ mod tests {
             for turn in turns {
                 pace.taken(now, 4, 8);
                 now += turn;
-                pace.landed(now);
+                pace.landed(now, now - turn, true);
                 let seen = pace.view(now, 0, None).turn;
                 assert!(round < 3 || seen > mean / 2, "{seen:?} of {mean:?}");
             }
@@ -149,7 +136,7 @@ mod tests {
             for _ in 0..turns {
                 pace.taken(now, 4, 8);
                 now += turn;
-                pace.landed(now);
+                pace.landed(now, now - turn, true);
             }
             let seen = pace.view(now, 0, None).turn;
             assert!(seen > turn * 4 / 5 && seen < turn * 5 / 4, "{seen:?} of {turn:?}");

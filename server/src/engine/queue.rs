@@ -1,6 +1,7 @@
 //! Where commands wait: a lane for each product, and the choice of the next batch.
 //!
-//! A product's commands are in flight with one worker at a time. A batch takes commands round robin
+//! A product's commands are in flight with one worker at a time, or with two where the second queues for the
+//! product's lock while the first commits. A batch takes commands round robin
 //! from all lanes that are ready, so that many lukewarm products share a transaction as well as one
 //! hot one. A product that somebody else keeps locked goes alone.
 //!
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::doors::Doors;
+use super::flights::FlightId;
 use super::lane::{Lane, make_room};
 use super::locked::{Locked, REST, Turn};
 use super::ticket::{KeyName, Ticket};
@@ -39,6 +41,7 @@ pub(super) struct Queue {
 /// Commands for one transaction. Their lanes are in flight until [`Queue::finish`].
 #[derive(Debug)]
 pub(super) struct Taken {
+    pub(super) flight: FlightId,
     pub(super) tickets: Vec<Ticket>,
     pub(super) turn: Turn,
 }
@@ -46,13 +49,18 @@ pub(super) struct Taken {
 #[derive(Debug)]
 struct State {
     lanes: HashMap<ProductId, Lane>,
-    /// Lanes with commands that are not in flight, each once.
+    /// Lanes with commands of which a batch may take, each once.
     ready: VecDeque<ProductId>,
     locked: Locked,
     waiting: Arc<Waiting>,
     doors: Arc<Doors>,
     keys: HashMap<KeyName, KeyUse>,
     batch_max: usize,
+    /// Whether two batches of one product may be under way.
+    overlaps: bool,
+    next_flight: u64,
+    /// Whether a lane was lined up, or has begun to rest, since workers were told.
+    has_news: bool,
     closed: bool,
 }
 
@@ -78,6 +86,9 @@ impl Queue {
                 doors: Arc::clone(&doors),
                 keys: HashMap::new(),
                 batch_max,
+                overlaps: workers > 1,
+                next_flight: 0,
+                has_news: false,
                 closed: false,
             }),
             doors,
@@ -112,22 +123,30 @@ impl Queue {
     /// [`Rejection::Overloaded`] if too many of its class wait, or, a hold, if it would wait for too long;
     /// [`Rejection::Stopping`] once the queue is closed.
     pub(super) fn push(&self, ticket: Ticket) -> Result<(), Rejection> {
-        {
-            let mut state = self.lock();
-            if state.closed {
-                return Err(Rejection::Stopping);
-            }
-            if state.waiting.is_full(ticket.class) {
-                return Err(Rejection::Overloaded(Overload::QueueFull));
-            }
-            if ticket.class == Class::Hold {
-                state.admit_hold(&ticket).map_err(Rejection::Overloaded)?;
-            }
-            state.waiting.enter(ticket.class);
-            state.enter(ticket);
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Rejection::Stopping);
         }
-        self.work.notify_one();
+        if state.waiting.is_full(ticket.class) {
+            return Err(Rejection::Overloaded(Overload::QueueFull));
+        }
+        if ticket.class == Class::Hold {
+            state.admit_hold(&ticket).map_err(Rejection::Overloaded)?;
+        }
+        state.waiting.enter(ticket.class);
+        state.enter(ticket);
+        self.tell(state);
         Ok(())
+    }
+
+    /// Wakes a worker if there is something for it to do: each command that only joins a queue would wake one for
+    /// nothing.
+    fn tell(&self, mut state: MutexGuard<'_, State>) {
+        let has_news = std::mem::take(&mut state.has_news);
+        drop(state);
+        if has_news {
+            self.work.notify_one();
+        }
     }
 
     /// Whether a command with this key waits or is in flight.
@@ -165,14 +184,58 @@ impl Queue {
         }
     }
 
-    /// Nobody works on these products any more: what waits in their lanes may go with the next batch.
-    pub(super) fn finish(&self, products: impl IntoIterator<Item = ProductId>) {
+    /// This batch is done with these products: what waits in their lanes may go with the next.
+    pub(super) fn finish(&self, flight: FlightId, products: impl IntoIterator<Item = ProductId>) {
         let mut state = self.lock();
         for product_id in products {
-            state.land(product_id);
+            state.land(product_id, flight);
         }
-        drop(state);
-        self.work.notify_one();
+        // The last worker to leave a closed queue tells the others.
+        state.has_news |= state.closed;
+        self.tell(state);
+    }
+
+    /// The commit of this batch, which is all that is under way of these products, was sent, or did not end as it
+    /// should: whether the next batch may set out and queue for their locks.
+    pub(super) fn set_committing<'a>(
+        &self,
+        flight: FlightId,
+        products: impl IntoIterator<Item = &'a ProductId>,
+        is_committing: bool,
+    ) {
+        let mut state = self.lock();
+        if !state.overlaps {
+            return;
+        }
+        for product_id in products {
+            if let Some(lane) = state.lanes.get_mut(product_id) {
+                lane.flights.set_committing(flight, is_committing);
+                state.line_up(*product_id, Duration::ZERO);
+            }
+        }
+        self.tell(state);
+    }
+
+    /// The products of which another batch is under way, too.
+    pub(super) fn shared_with_another<'a>(
+        &self,
+        flight: FlightId,
+        products: impl IntoIterator<Item = &'a ProductId>,
+    ) -> BTreeSet<ProductId> {
+        let state = self.lock();
+        let is_shared = |id: &&ProductId| state.lanes.get(id).is_some_and(|lane| lane.flights.has_another(flight));
+        products.into_iter().filter(is_shared).copied().collect()
+    }
+
+    /// More holds of this product for a batch that has its lock: up to `most`, each if `is_wanted`, which may equip it.
+    pub(super) fn top_up(
+        &self,
+        flight: FlightId,
+        product_id: ProductId,
+        most: usize,
+        is_wanted: impl FnMut(&mut Ticket) -> bool,
+    ) -> Vec<Ticket> {
+        self.lock().top_up(flight, product_id, most, is_wanted)
     }
 
     /// Tickets were answered, or dropped: their keys are free for commands of other products.
@@ -185,8 +248,7 @@ impl Queue {
         for key in keys {
             state.release(&key);
         }
-        drop(state);
-        self.work.notify_one();
+        self.tell(state);
     }
 
     /// Commands of these products were lost in flight: their keys are free. One that still waits loses its
@@ -205,10 +267,11 @@ impl Queue {
             }
             state.release(&key);
         }
+        self.tell(state);
     }
 
-    /// Puts commands back in front of their lanes, which stay in flight until [`Queue::finish`].
-    pub(super) fn put_back(&self, tickets: Vec<Ticket>) {
+    /// Puts commands of a batch back in front of their lanes, which stay in flight until [`Queue::finish`].
+    pub(super) fn put_back(&self, flight: FlightId, tickets: Vec<Ticket>) {
         let mut state = self.lock();
         for ticket in tickets.into_iter().rev() {
             let (class, product_id) = (ticket.class, ticket.product_id);
@@ -217,7 +280,8 @@ impl Queue {
             if ticket.put_back() {
                 let batch_max = state.batch_max;
                 let lane = state.lanes.entry(product_id).or_insert_with(|| Lane::new(batch_max));
-                lane.push_front(ticket);
+                lane.push_front(flight, ticket);
+                state.line_up(product_id, Duration::ZERO);
             } else {
                 state.waiting.leave(class);
                 if let Some(key) = ticket.key_name() {
@@ -225,6 +289,7 @@ impl Queue {
                 }
             }
         }
+        self.tell(state);
     }
 
     /// Somebody else keeps this product locked: from here on its lane goes alone.
@@ -300,15 +365,9 @@ impl State {
             }
         }
         let product_id = ticket.product_id;
-        // A lane that exists is in flight or lined up, even if all who waited in it are gone.
-        let freed = match self.lanes.entry(product_id) {
-            Entry::Occupied(mut lane) => lane.get_mut().push(ticket),
-            Entry::Vacant(entry) => {
-                entry.insert(Lane::new(self.batch_max)).push(ticket);
-                self.line_up(product_id, Duration::ZERO);
-                return;
-            }
-        };
+        let batch_max = self.batch_max;
+        let freed = self.lanes.entry(product_id).or_insert_with(|| Lane::new(batch_max)).push(ticket);
+        self.line_up(product_id, Duration::ZERO);
         for key in freed {
             self.release(&key);
         }
@@ -326,24 +385,44 @@ impl State {
         }
     }
 
-    /// A lane with commands waits for its turn; that of a suspect rests first.
+    /// A lane with commands waits for its turn, if a batch may take of it; that of a suspect rests first.
     fn line_up(&mut self, product_id: ProductId, rest: Duration) {
+        let Some(lane) = self.lanes.get_mut(&product_id) else { return };
+        if lane.is_lined_up || lane.is_empty() || !lane.may_set_out(|| self.locked.suspects(product_id)) {
+            return;
+        }
+        lane.is_lined_up = true;
+        self.has_news = true;
         if !self.locked.rests(product_id, rest) {
             self.ready.push_back(product_id);
         }
     }
 
+    /// The lane whose turn it is, if a batch may still take of it.
+    fn call_up(&mut self, product_id: ProductId) -> bool {
+        let Some(lane) = self.lanes.get_mut(&product_id) else { return false };
+        lane.is_lined_up = false;
+        lane.may_set_out(|| self.locked.suspects(product_id))
+    }
+
     /// A lane comes back from its batch.
-    fn land(&mut self, product_id: ProductId) {
+    fn land(&mut self, product_id: ProductId, flight: FlightId) {
         let Some(lane) = self.lanes.get_mut(&product_id) else { return };
-        if !lane.in_flight {
+        if !lane.landed(flight) {
             return;
         }
-        lane.landed();
         if let Some(turn) = lane.alone.take() {
             self.locked.is_back(turn);
+            // Another suspect may go.
+            self.has_news = true;
         }
-        if lane.is_empty() {
+        self.go_on(product_id);
+    }
+
+    /// A lane of which nothing is done any more is forgotten, and one with commands waits for its turn.
+    fn go_on(&mut self, product_id: ProductId) {
+        let Some(lane) = self.lanes.get(&product_id) else { return };
+        if lane.is_empty() && lane.flights.are_over() && !lane.is_lined_up {
             self.lanes.remove(&product_id);
             self.doors.open(product_id);
         } else {
@@ -352,20 +431,23 @@ impl State {
     }
 
     fn take_batch(&mut self, batch_max: usize) -> Option<Taken> {
-        if let Some(taken) = self.take_suspect(batch_max) {
+        let flight = FlightId(self.next_flight);
+        self.next_flight += 1;
+        if let Some(taken) = self.take_suspect(flight, batch_max) {
             return Some(taken);
         }
-        let tickets = self.take_ready(batch_max);
-        (!tickets.is_empty()).then_some(Taken { tickets, turn: Turn::Try })
+        let tickets = self.take_ready(flight, batch_max);
+        (!tickets.is_empty()).then_some(Taken { flight, tickets, turn: Turn::Try })
     }
 
-    fn take_suspect(&mut self, batch_max: usize) -> Option<Taken> {
+    fn take_suspect(&mut self, flight: FlightId, batch_max: usize) -> Option<Taken> {
         while let Some(product_id) = self.locked.next() {
             let mut tickets = Vec::new();
-            self.take_from(product_id, batch_max, &mut tickets);
+            self.call_up(product_id);
+            self.take_from(product_id, flight, batch_max, &mut tickets);
             if tickets.is_empty() {
                 // Every caller left.
-                self.land(product_id);
+                self.go_on(product_id);
                 continue;
             }
             self.note_taken(product_id, tickets.len());
@@ -373,12 +455,12 @@ impl State {
             if let Some(lane) = self.lanes.get_mut(&product_id) {
                 lane.alone = Some(turn);
             }
-            return Some(Taken { tickets, turn });
+            return Some(Taken { flight, tickets, turn });
         }
         None
     }
 
-    fn take_ready(&mut self, batch_max: usize) -> Vec<Ticket> {
+    fn take_ready(&mut self, flight: FlightId, batch_max: usize) -> Vec<Ticket> {
         let mut chosen: Vec<ProductId> = Vec::new();
         let mut batch = Vec::new();
         while !self.ready.is_empty() && batch.is_empty() {
@@ -386,16 +468,18 @@ impl State {
             while chosen.len() < batch_max
                 && let Some(product_id) = self.ready.pop_front()
             {
-                chosen.push(product_id);
+                if self.call_up(product_id) {
+                    chosen.push(product_id);
+                }
             }
             // An even share first; then what others leave goes to those with more.
             let share = (batch_max / chosen.len().max(1)).max(1);
             for product_id in &chosen {
-                self.take_from(*product_id, share, &mut batch);
+                self.take_from(*product_id, flight, share, &mut batch);
             }
             for product_id in &chosen {
                 let rest = batch_max.saturating_sub(batch.len());
-                self.take_from(*product_id, rest, &mut batch);
+                self.take_from(*product_id, flight, rest, &mut batch);
             }
             let mut served: HashMap<ProductId, usize> = HashMap::with_capacity(chosen.len());
             for ticket in &batch {
@@ -405,22 +489,22 @@ impl State {
                 match served.get(&product_id) {
                     Some(taken) => self.note_taken(product_id, *taken),
                     // A lane whose every caller left has nothing in the batch.
-                    None => self.land(product_id),
+                    None => self.go_on(product_id),
                 }
             }
         }
         batch
     }
 
-    fn take_from(&mut self, product_id: ProductId, most: usize, batch: &mut Vec<Ticket>) {
+    fn take_from(&mut self, product_id: ProductId, flight: FlightId, most: usize, batch: &mut Vec<Ticket>) {
         let Some(lane) = self.lanes.get_mut(&product_id) else { return };
-        lane.in_flight = true;
         let mut freed = Vec::new();
-        let flight = lane.pace.flight();
-        lane.take(most, |ticket| {
-            let taken = ticket.take(flight);
+        let (now, takes) = (Instant::now(), lane.pace.flight());
+        lane.take(most, |flights, ticket| {
+            let taken = ticket.take(takes);
             if taken {
                 self.waiting.go(ticket.class, ticket.queued_at);
+                flights.note(flight, now, &ticket);
                 batch.push(ticket);
             } else {
                 freed.extend(ticket.key_name());
@@ -430,6 +514,29 @@ impl State {
         for key in freed {
             self.release(&key);
         }
+    }
+
+    fn top_up(
+        &mut self,
+        flight: FlightId,
+        product_id: ProductId,
+        most: usize,
+        mut is_wanted: impl FnMut(&mut Ticket) -> bool,
+    ) -> Vec<Ticket> {
+        let mut more = Vec::new();
+        let Some(lane) = self.lanes.get_mut(&product_id) else { return more };
+        let (now, takes) = (Instant::now(), lane.pace.flight());
+        while more.len() < most
+            && let Some(ticket) = lane.take_plain_hold(&mut is_wanted)
+        {
+            // Its caller may have left; a plain hold has no key to give back.
+            if ticket.take(takes) {
+                self.waiting.go(ticket.class, ticket.queued_at);
+                lane.flights.note(flight, now, &ticket);
+                more.push(ticket);
+            }
+        }
+        more
     }
 
     /// A batch took so many commands of this product: there is room again.

@@ -102,6 +102,14 @@ impl Ticket {
         }
     }
 
+    /// Whether it is a wish for units of its product and names nothing else, no key either: then there is nothing to
+    /// be loaded for it but the product's row. One whose transaction is recorded is not plain: it must be known when
+    /// the recording begins.
+    pub(super) fn is_plain_hold(&self) -> bool {
+        let is_recorded = || self.request.as_ref().is_some_and(|request| request.recorded().is_some());
+        matches!(self.command, Command::PlaceHold { key: None, .. }) && !self.has_ids && !is_recorded()
+    }
+
     /// Out of the queue, into a batch that takes about `flight`. `false`: its caller withdrew it, or is about to, since
     /// its deadline has come; or it is a wish that would be fulfilled when nobody waits for it any more, and keep
     /// units from others.

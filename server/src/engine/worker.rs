@@ -18,6 +18,7 @@ use tracing::{Instrument, Span};
 use super::attempt::{Poison, Trouble, Worker};
 use super::batch::Batch;
 use super::calls::{answer_of, back_off};
+use super::flights::FlightId;
 use super::locked::Turn;
 use super::queue::Taken;
 use super::ticket::Ticket;
@@ -62,6 +63,7 @@ enum Look {
 /// The lanes that a worker has in flight. They land when it is done with them, whatever happens.
 struct Flight {
     shared: Arc<Shared>,
+    id: FlightId,
     products: BTreeSet<ProductId>,
 }
 
@@ -71,7 +73,7 @@ impl Flight {
         let needed: BTreeSet<ProductId> = pending.iter().flat_map(Batch::products).collect();
         let done = self.products.difference(&needed).copied().collect::<Vec<_>>();
         self.products.retain(|product_id| needed.contains(product_id));
-        self.shared.queue.finish(done);
+        self.shared.queue.finish(self.id, done);
     }
 }
 
@@ -114,8 +116,8 @@ impl Worker {
     }
 
     async fn settle(&mut self, taken: Taken) {
-        let batch = Batch::new(taken.tickets);
-        let mut flight = Flight { shared: Arc::clone(&self.shared), products: batch.products() };
+        let batch = Batch::new(taken.flight, taken.tickets);
+        let mut flight = Flight { shared: Arc::clone(&self.shared), id: taken.flight, products: batch.products() };
         let mut pending = Vec::new();
         match taken.turn {
             Turn::Look => match self.find_locked(&flight.products).await {
@@ -139,6 +141,12 @@ impl Worker {
     /// back into their lanes, and the rest into `pending`.
     async fn part_locked(&mut self, batch: Batch, pending: &mut Vec<Batch>) {
         let products = batch.products();
+        let ours = self.shared.queue.shared_with_another(batch.flight, &products);
+        if !ours.is_empty() {
+            // Who keeps them locked is the batch before this one, whose commit takes long.
+            self.put_back(&ours, batch, pending);
+            return;
+        }
         match self.find_locked(&products).await {
             Look::Locked(locked) if !locked.is_empty() => self.put_back_locked(&locked, batch, pending),
             // It was locked until a moment ago, or something else is: a whole table, or a row that only one
@@ -164,9 +172,8 @@ impl Worker {
         }
     }
 
-    /// Puts the commands of locked products back into their lanes, also what `pending` has of them, and the
-    /// rest of `batch` into `pending`.
-    fn put_back_locked(&self, locked: &BTreeSet<ProductId>, mut batch: Batch, pending: &mut Vec<Batch>) {
+    /// Puts the commands of products back that somebody else keeps locked, and has them go alone from here on.
+    fn put_back_locked(&self, locked: &BTreeSet<ProductId>, batch: Batch, pending: &mut Vec<Batch>) {
         for product_id in locked {
             tracing::debug!(
                 product_id = product_id.0,
@@ -174,8 +181,14 @@ impl Worker {
             );
             self.shared.queue.suspect(*product_id);
         }
+        self.put_back(locked, batch, pending);
+    }
+
+    /// Puts the commands of these products back into their lanes, also what `pending` has of them, and the rest of
+    /// `batch` into `pending`.
+    fn put_back(&self, products: &BTreeSet<ProductId>, mut batch: Batch, pending: &mut Vec<Batch>) {
         for part in pending.iter_mut().chain([&mut batch]) {
-            self.shared.queue.put_back(part.take_products(locked));
+            self.shared.queue.put_back(part.flight, part.take_products(products));
         }
         pending.retain(|part| !part.tickets.is_empty());
         if !batch.tickets.is_empty() {

@@ -172,7 +172,7 @@ impl Queue {
         if self.waiting.is_empty() {
             self.pace = Pace::new(self.batch_max);
         } else {
-            self.pace.landed(self.began + at);
+            self.pace.landed(self.began + at, self.began + at.saturating_sub(self.batch_time), true);
             self.take(at);
         }
     }

@@ -40,7 +40,7 @@ impl Counter {
 /// How many holds, and how many other commands, a batch of `most` takes.
 fn take(lane: &mut Lane, most: usize) -> (usize, usize) {
     let (mut holds, mut others) = (0, 0);
-    let taken = lane.take(most, |ticket| {
+    let taken = lane.take(most, |_, ticket| {
         *(if ticket.class == Class::Hold { &mut holds } else { &mut others }) += 1;
         true
     });

@@ -53,6 +53,27 @@ fn take(queue: &Queue) -> Vec<Ticket> {
     taken.map(|taken| taken.tickets).unwrap_or_default()
 }
 
+/// What is under way of these products ends.
+fn finish(queue: &Queue, products: impl IntoIterator<Item = ProductId>) {
+    for product_id in products {
+        for flight in flights(queue, product_id) {
+            queue.finish(flight, [product_id]);
+        }
+    }
+}
+
+/// Commands come back from the first batch of their products.
+fn put_back(queue: &Queue, tickets: Vec<Ticket>) {
+    for ticket in tickets.into_iter().rev() {
+        let flight = flights(queue, ticket.product_id)[0];
+        queue.put_back(flight, vec![ticket]);
+    }
+}
+
+fn flights(queue: &Queue, product_id: ProductId) -> Vec<FlightId> {
+    queue.lock().lanes.get(&product_id).map(|lane| lane.flights.ids()).unwrap_or_default()
+}
+
 fn products(batch: &[Ticket]) -> Vec<u64> {
     batch.iter().map(|ticket| ticket.product_id.0).collect()
 }
@@ -66,8 +87,101 @@ fn a_product_is_in_flight_once_and_what_comes_meanwhile_goes_into_the_next_batch
     let _third = place(&queue, ONE, None);
     let _other = place(&queue, TWO, None);
     assert_eq!(products(&take(&queue)), [2], "product 1 is in flight");
-    queue.finish([ONE]);
+    finish(&queue, [ONE]);
     assert_eq!(products(&take(&queue)), [1, 1]);
+}
+
+/// Sends the commit of the only batch of a product, or has it fail.
+fn set_committing(queue: &Queue, product_id: ProductId, is_committing: bool) {
+    let flight = flights(queue, product_id)[0];
+    queue.set_committing(flight, [&product_id], is_committing);
+}
+
+#[test]
+fn a_product_whose_batch_commits_may_have_one_more_under_way() {
+    let queue = Arc::new(queue_of(10, 4));
+    let _callers: Vec<Caller> = (0..2).map(|_| place(&queue, ONE, None)).collect();
+    assert_eq!(take(&queue).len(), 2);
+    let _second = place(&queue, ONE, None);
+    assert!(take(&queue).is_empty());
+    set_committing(&queue, ONE, true);
+    assert_eq!(take(&queue).len(), 1, "it waited when the commit was sent");
+    let _third = place(&queue, ONE, None);
+    assert!(take(&queue).is_empty(), "two are under way");
+    let [first, second] = flights(&queue, ONE)[..] else { panic!("two are under way") };
+    assert_eq!(queue.shared_with_another(second, [&ONE, &TWO]), BTreeSet::from([ONE]));
+    // The second is not committing yet, so nobody follows it.
+    queue.finish(first, [ONE]);
+    assert!(take(&queue).is_empty());
+    assert_eq!(queue.shared_with_another(second, [&ONE]), BTreeSet::new());
+    queue.set_committing(second, [&ONE], true);
+    assert_eq!(take(&queue).len(), 1);
+    finish(&queue, [ONE]);
+    assert!(queue.lock().lanes.is_empty());
+}
+
+#[test]
+fn a_commit_in_doubt_is_not_followed() {
+    let queue = Arc::new(queue_of(10, 4));
+    let _first = place(&queue, ONE, None);
+    let batch = take(&queue);
+    set_committing(&queue, ONE, true);
+    // It is its turn, when the commit turns out to be in doubt.
+    let _second = place(&queue, ONE, None);
+    set_committing(&queue, ONE, false);
+    assert!(take(&queue).is_empty());
+    drop(batch);
+    finish(&queue, [ONE]);
+    assert_eq!(take(&queue).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_follows_a_suspect_or_a_product_whose_batches_are_slow_or_where_one_writes_at_a_time() {
+    let suspected = Arc::new(queue_of(10, 4));
+    suspected.suspect(ONE);
+    let one_writer = Arc::new(queue_of(10, 1));
+    let slow = Arc::new(queue_of(10, 4));
+    let _first = place(&slow, ONE, None);
+    let batch = take(&slow);
+    let _waits = place(&slow, ONE, None);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    drop(batch);
+    finish(&slow, [ONE]);
+    for queue in [suspected, one_writer, slow] {
+        let _first = place(&queue, ONE, None);
+        let _batch = take(&queue);
+        set_committing(&queue, ONE, true);
+        let _second = place(&queue, ONE, None);
+        assert!(take(&queue).is_empty());
+    }
+}
+
+#[test]
+fn a_batch_that_has_its_lock_takes_in_holds_that_name_nothing_until_another_command_comes() {
+    let queue = Arc::new(queue_of(10, 4));
+    let _first = place(&queue, ONE, None);
+    let _batch = take(&queue);
+    let flight = flights(&queue, ONE)[0];
+    let mut callers: Vec<Caller> = (0..5).map(|_| place(&queue, ONE, None)).collect();
+    assert_eq!(queue.top_up(flight, ONE, 2, |_| true).len(), 2, "there is room for two");
+    drop(callers.pop());
+    callers.push(place(&queue, ONE, Some("k")));
+    callers.push(place(&queue, ONE, None));
+    let mut asked = 0;
+    let more = queue.top_up(flight, ONE, 10, |_| {
+        asked += 1;
+        true
+    });
+    assert_eq!((more.len(), asked), (2, 3), "one caller left, and the one with a key keeps its place");
+    assert_eq!(queue.top_up(flight, ONE, 10, |_| true).len(), 0);
+    assert_eq!(counts(&queue), (2, 0));
+    finish(&queue, [ONE]);
+    assert_eq!(take(&queue).len(), 2);
+    let flight = flights(&queue, ONE)[0];
+    let _plain = place(&queue, ONE, None);
+    assert_eq!(queue.top_up(flight, ONE, 10, |_| false).len(), 0, "it is not wanted");
+    let _money = settle(&queue, ONE, 7);
+    assert_eq!(queue.top_up(flight, ONE, 10, |_| true).len(), 0, "money goes first");
 }
 
 #[test]
@@ -180,7 +294,7 @@ async fn a_product_that_does_not_move_takes_no_more_holds_until_it_does() {
     assert_eq!(queue.admits_hold(TWO), Ok(()));
     let _payment = settle(&queue, ONE, 7);
     assert_eq!(counts(&queue), (1, 1), "money comes in");
-    queue.finish([ONE]);
+    finish(&queue, [ONE]);
     drop(batch);
     let batch = take(&queue);
     assert_eq!(batch.iter().map(|ticket| ticket.class).collect::<Vec<_>>(), [Class::Money]);
@@ -196,8 +310,8 @@ async fn a_product_that_is_found_locked_again_and_again_does_not_move() {
         let batch = take(&queue);
         assert_eq!(batch.len(), 1);
         queue.suspect(ONE);
-        queue.put_back(batch);
-        queue.finish([ONE]);
+        put_back(&queue, batch);
+        finish(&queue, [ONE]);
         tokio::time::advance(Duration::from_secs(5)).await;
     }
     let refused = refusal(&queue, ONE);
@@ -205,7 +319,7 @@ async fn a_product_that_is_found_locked_again_and_again_does_not_move() {
     // One batch of it that is carried out is enough.
     drop(take(&queue));
     let _next = settle(&queue, ONE, 7);
-    queue.finish([ONE]);
+    finish(&queue, [ONE]);
     let _welcome = place(&queue, ONE, None);
 }
 
@@ -222,7 +336,7 @@ async fn a_door_is_looked_at_again_and_forgotten_with_its_lane() {
     tokio::time::advance(Duration::from_millis(20)).await;
     assert_eq!(queue.admits_hold(ONE), Ok(()), "its callers may have left");
     drop(batch);
-    queue.finish([ONE]);
+    finish(&queue, [ONE]);
     assert!(take(&queue).is_empty());
     assert_eq!(queue.doors.refusal(ONE, Instant::now()), None);
 }
@@ -262,8 +376,8 @@ async fn a_locked_product_rests_alone_and_keeps_half_of_the_workers_at_most() {
     for ticket in take(&queue) {
         let product_id = ticket.product_id;
         queue.suspect(product_id);
-        queue.put_back(vec![ticket]);
-        queue.finish([product_id]);
+        put_back(&queue, vec![ticket]);
+        finish(&queue, [product_id]);
     }
     let _other = place(&queue, ONE, None);
     assert_eq!(products(&take(&queue)), [1], "it rests");
@@ -271,7 +385,7 @@ async fn a_locked_product_rests_alone_and_keeps_half_of_the_workers_at_most() {
     let (first, second) = (take(&queue), take(&queue));
     assert_eq!((first.len(), second.len()), (1, 1), "each is tried alone");
     assert!(take(&queue).is_empty(), "half of the workers are left to the others");
-    queue.finish([first[0].product_id]);
+    finish(&queue, [first[0].product_id]);
     assert_eq!(take(&queue).len(), 1);
 }
 
@@ -283,7 +397,7 @@ async fn a_suspect_that_nobody_wanted_for_a_while_still_goes_alone() {
     assert_eq!(products(&take(&queue)), [1]);
     assert_eq!(products(&take(&queue)), [2]);
     queue.trust([&ONE]);
-    queue.finish([ONE, TWO]);
+    finish(&queue, [ONE, TWO]);
     let (_suspect, _other) = (place(&queue, ONE, None), place(&queue, TWO, None));
     assert_eq!(take(&queue).len(), 2, "it is trusted again");
 }
@@ -294,8 +408,8 @@ fn a_lane_whose_callers_left_while_it_was_in_flight_is_served_again() {
     let gone = place(&queue, ONE, None);
     let batch = take(&queue);
     drop(gone);
-    queue.put_back(batch);
-    queue.finish([ONE]);
+    put_back(&queue, batch);
+    finish(&queue, [ONE]);
     assert_eq!(counts(&queue), (0, 0));
     let _next = place(&queue, ONE, None);
     assert_eq!(take(&queue).len(), 1);
@@ -310,7 +424,7 @@ async fn a_closed_queue_hands_out_what_waits_and_ends() {
     for ticket in batch.tickets {
         ticket.answer(Err(Rejection::Internal));
     }
-    queue.finish([ONE]);
+    finish(&queue, [ONE]);
     assert!(queue.next_batch().await.is_none());
     assert!(matches!(caller.wait(None).await, Waited::Answered(Err(Rejection::Internal))));
 }
@@ -334,10 +448,10 @@ async fn the_age_of_the_queue_is_that_of_commands_in_flight_too() {
     // Due work has no age: the lag of expiry is that.
     let _expiry = push(&queue, TWO, Command::ExpireHolds { product_id: TWO }, Class::Internal);
     assert_eq!(take(&queue).len(), 1);
-    queue.put_back(batch);
-    queue.finish([ONE, TWO]);
+    put_back(&queue, batch);
+    finish(&queue, [ONE, TWO]);
     assert_eq!(ages(), (3.0, 0.0), "it came back from its batch");
     assert_eq!(take(&queue).len(), 1);
-    queue.finish([ONE]);
+    finish(&queue, [ONE]);
     assert_eq!(ages(), (1.0, 0.0), "the second waits yet");
 }
