@@ -6,26 +6,10 @@
 //!
 //! What does not belong here: what the next batch takes (`lane`), and when (`queue`).
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::ticket::Ticket;
 use super::waiting::Class;
-
-/// A product whose batches take longer than this has one under way at a time: who queues for a lock gives up after a
-/// second.
-const FOLLOWED_MAX: Duration = Duration::from_millis(250);
-
-/// Whether batches that take `flight` are followed by the next before they have ended.
-pub(super) fn are_followed(flight: Duration) -> bool {
-    flight <= FOLLOWED_MAX
-}
-
-/// From the beginning of a batch to that of the next, at least, where they take `flight` and two are under way, or one.
-pub(super) fn shortest_turn(flight: Duration) -> Duration {
-    if are_followed(flight) { flight / 2 } else { flight }
-}
 
 /// Names a batch, as the queue hands it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,11 +14,12 @@
 mod tests;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::admission::View;
-use super::flights::{FlightId, Flights, are_followed};
+use super::flights::{FlightId, Flights};
 use super::locked::Turn;
 use super::pace::Pace;
 use super::ticket::{KeyName, Ticket};
@@ -26,6 +27,10 @@ use super::waiting::Class;
 
 /// Of a batch, what holds get that wait: one part in so many, and one of them at least.
 const HOLDS_SHARE: usize = 8;
+
+/// A product whose batches take longer than this has one under way at a time: who queues for a lock gives up after a
+/// second.
+const FOLLOWED_MAX: Duration = Duration::from_millis(250);
 
 /// The commands of one product that wait.
 #[derive(Debug)]
@@ -39,11 +44,13 @@ pub(super) struct Lane {
     /// How it is in flight, if it is as a suspect.
     pub(super) alone: Option<Turn>,
     pub(super) pace: Pace,
+    /// Whether two of its batches may be under way.
+    overlaps: bool,
 }
 
 impl Lane {
-    /// An empty one; `batch_max` commands go with a batch.
-    pub(super) fn new(batch_max: usize) -> Self {
+    /// An empty one; `batch_max` commands go with a batch, and two batches may be under way if it `overlaps`.
+    pub(super) fn new(batch_max: usize, overlaps: bool) -> Self {
         Self {
             money: VecDeque::new(),
             holds: VecDeque::new(),
@@ -51,6 +58,7 @@ impl Lane {
             is_lined_up: false,
             alone: None,
             pace: Pace::new(batch_max),
+            overlaps,
         }
     }
 
@@ -62,9 +70,13 @@ impl Lane {
     /// Whether a batch may take of it: if none is under way, or the only one is about to end. One that is slow, or alone,
     /// is not followed, and neither is any of a suspect.
     pub(super) fn may_set_out(&self, is_suspect: impl FnOnce() -> bool) -> bool {
-        let is_followed =
-            || self.flights.leave_room() && self.alone.is_none() && are_followed(self.pace.flight()) && !is_suspect();
+        let is_followed = || self.flights.leave_room() && self.alone.is_none() && self.at_once() > 1 && !is_suspect();
         self.flights.are_over() || is_followed()
+    }
+
+    /// How many of its batches may be under way at once.
+    fn at_once(&self) -> u32 {
+        if self.overlaps && self.pace.flight() <= FOLLOWED_MAX { 2 } else { 1 }
     }
 
     /// How many holds it has, with those of callers who left.
@@ -122,7 +134,7 @@ impl Lane {
     /// What a hold finds that comes now.
     pub(super) fn view(&self, now: Instant) -> View {
         let ahead = self.money.len() + self.holds.len();
-        self.pace.view(now, ahead, self.holds.front().map(|ticket| ticket.queued_at))
+        self.pace.view(now, ahead, self.holds.front().map(|ticket| ticket.queued_at), self.at_once())
     }
 
     /// A batch came to its end. `false`: it has none of it.

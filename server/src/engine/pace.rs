@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::admission::View;
-use super::flights::shortest_turn;
 
 /// What was observed of the batches of one product, for as long as its queue has not been empty: a product that
 /// nobody waits for has no past that could be held against a newcomer.
@@ -62,13 +61,14 @@ impl Pace {
         self.flight
     }
 
-    /// What a hold finds that comes now, behind `ahead` commands of which the oldest hold came at `oldest`.
-    pub(super) fn view(&self, now: Instant, ahead: usize, oldest: Option<Instant>) -> View {
+    /// What a hold finds that comes now, behind `ahead` commands of which the oldest hold came at `oldest`, where up to
+    /// `at_once` batches are under way at once.
+    pub(super) fn view(&self, now: Instant, ahead: usize, oldest: Option<Instant>, at_once: u32) -> View {
         let since = |moment: Option<Instant>| moment.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         View {
             ahead,
             share: self.share,
-            turn: self.turns.mean().max(shortest_turn(self.flight)),
+            turn: self.turns.mean().max(self.flight / at_once.max(1)),
             flight: self.flight,
             since_turn: since(self.taken_at),
             stalled: since(oldest.map(|oldest| self.moved_at.map_or(oldest, |moved_at| moved_at.max(oldest)))),
@@ -121,7 +121,7 @@ mod tests {
                 pace.taken(now, 4, 8);
                 now += turn;
                 pace.landed(now, now - turn, true);
-                let seen = pace.view(now, 0, None).turn;
+                let seen = pace.view(now, 0, None, 1).turn;
                 assert!(round < 3 || seen > mean / 2, "{seen:?} of {mean:?}");
             }
         }
@@ -138,7 +138,7 @@ mod tests {
                 now += turn;
                 pace.landed(now, now - turn, true);
             }
-            let seen = pace.view(now, 0, None).turn;
+            let seen = pace.view(now, 0, None, 1).turn;
             assert!(seen > turn * 4 / 5 && seen < turn * 5 / 4, "{seen:?} of {turn:?}");
         }
     }

@@ -204,9 +204,6 @@ impl Queue {
         is_committing: bool,
     ) {
         let mut state = self.lock();
-        if !state.overlaps {
-            return;
-        }
         for product_id in products {
             if let Some(lane) = state.lanes.get_mut(product_id) {
                 lane.flights.set_committing(flight, is_committing);
@@ -278,9 +275,7 @@ impl Queue {
             // Counted first: from the moment it is back its caller may withdraw it.
             state.waiting.enter(class);
             if ticket.put_back() {
-                let batch_max = state.batch_max;
-                let lane = state.lanes.entry(product_id).or_insert_with(|| Lane::new(batch_max));
-                lane.push_front(flight, ticket);
+                state.lane(product_id).push_front(flight, ticket);
                 state.line_up(product_id, Duration::ZERO);
             } else {
                 state.waiting.leave(class);
@@ -365,8 +360,7 @@ impl State {
             }
         }
         let product_id = ticket.product_id;
-        let batch_max = self.batch_max;
-        let freed = self.lanes.entry(product_id).or_insert_with(|| Lane::new(batch_max)).push(ticket);
+        let freed = self.lane(product_id).push(ticket);
         self.line_up(product_id, Duration::ZERO);
         for key in freed {
             self.release(&key);
@@ -383,6 +377,11 @@ impl State {
         for ticket in parked {
             self.enter(ticket);
         }
+    }
+
+    fn lane(&mut self, product_id: ProductId) -> &mut Lane {
+        let (batch_max, overlaps) = (self.batch_max, self.overlaps);
+        self.lanes.entry(product_id).or_insert_with(|| Lane::new(batch_max, overlaps))
     }
 
     /// A lane with commands waits for its turn, if a batch may take of it; that of a suspect rests first.

@@ -166,11 +166,17 @@ impl SqliteSession {
         collect(stream.boxed(), |done| (done.rows_affected(), inserted_id(done.last_insert_rowid()))).await
     }
 
-    async fn begin_immediate(&mut self) -> Result<(), StoreError> {
-        self.rollback().await?;
+    /// Waits until no other connection of this process writes.
+    async fn take_turn(&mut self) -> Result<(), StoreError> {
         let turn = tokio::time::timeout(self.lock_wait, Arc::clone(&self.turns).lock_owned()).await;
         let waited = |_| StoreError::new(Fault::Retry(Conflict::LockTimeout), "this process has another transaction");
         self.turn = Some(turn.map_err(waited)?);
+        Ok(())
+    }
+
+    async fn begin_immediate(&mut self) -> Result<(), StoreError> {
+        self.rollback().await?;
+        self.take_turn().await?;
         self.in_transaction = true;
         if let Err(error) = self.run("BEGIN IMMEDIATE".to_owned()).await {
             self.in_transaction = false;
@@ -187,18 +193,30 @@ impl SqliteSession {
         Ok(())
     }
 
-    async fn write(&mut self, row: BatchRow, writes: Vec<Write>) -> Result<(), StoreError> {
-        let (sql, must_match): (Vec<String>, Vec<Option<u64>>) =
-            writes.into_iter().map(|write| (write.sql, write.must_match)).unzip();
-        let sql = packet([batch_row(row)].into_iter().chain(sql));
-        let results = self.send(sql).await.map_err(|stopped| match stopped.done {
-            0 => classify_batch_row(stopped.error),
-            _ => classify(stopped.error),
-        })?;
-        let matched = results.iter().skip(1).map(|result| result.matched);
-        let as_loaded = must_match.iter().zip(matched).all(|(must, found)| must.is_none_or(|must| must == found));
-        if as_loaded { Ok(()) } else { Err(StoreError::new(Fault::Refused, GUARD)) }
+    /// Sends the statements of a transaction, the last of which is COMMIT.
+    async fn send_to_commit(&mut self, statements: &[String]) -> Result<Vec<ResultSet<SqliteRow>>, Stopped> {
+        let results = self.send(packet(statements)).await?;
+        self.in_transaction = false;
+        self.turn = None;
+        Ok(results)
     }
+}
+
+/// The statements of a commit, and the positions of its guards. A guard follows each statement that must find rows,
+/// and fails if it found others than it must: then the packet stops there, before COMMIT.
+fn guarded(row: BatchRow, writes: Vec<Write>) -> (Vec<String>, Vec<usize>) {
+    let mut statements = vec![batch_row(row)];
+    let mut guards = Vec::new();
+    for Write { sql, must_match } in writes {
+        statements.push(sql);
+        if let Some(rows) = must_match {
+            guards.push(statements.len());
+            // Of the smallest integer there is no absolute value: that is an error.
+            statements.push(format!("SELECT abs(-9223372036854775807 - (changes() <> {rows}))"));
+        }
+    }
+    statements.push("COMMIT".to_owned());
+    (statements, guards)
 }
 
 #[async_trait]
@@ -216,21 +234,27 @@ impl Session for SqliteSession {
     }
 
     async fn begin(&mut self, lock: String, rest: Vec<String>) -> Result<Begun<SqliteRow>, StoreError> {
+        self.rollback().await?;
         let started = Instant::now();
-        self.begin_immediate().await?;
-        let lock_wait = started.elapsed();
-        let now = clock();
-        match self.run(packet([lock].into_iter().chain(rest))).await {
-            Ok(results) => {
-                let mut results = results.into_iter();
-                let locked = results.next().map_or_else(Vec::new, |result| result.rows);
-                Ok(Begun { locked, now, rest: results.collect(), lock_wait })
-            }
-            Err(error) => {
+        self.take_turn().await?;
+        let waited = started.elapsed();
+        self.in_transaction = true;
+        let results = match self.send(packet(["BEGIN IMMEDIATE".to_owned(), lock].into_iter().chain(rest))).await {
+            Ok(results) => results,
+            Err(stopped) => {
+                if stopped.done == 0 {
+                    self.in_transaction = false;
+                    self.turn = None;
+                }
                 drop(self.rollback().await);
-                Err(error)
+                return Err(classify(stopped.error));
             }
-        }
+        };
+        let now = clock();
+        let mut results = results.into_iter();
+        let lock_wait = waited + results.next().map_or(Duration::ZERO, |begun| begun.elapsed);
+        let locked = results.next().map_or_else(Vec::new, |result| result.rows);
+        Ok(Begun { locked, now, rest: results.collect(), lock_wait })
     }
 
     async fn begin_snapshot(&mut self) -> Result<Timestamp, StoreError> {
@@ -243,13 +267,29 @@ impl Session for SqliteSession {
 
     async fn commit_batch(&mut self, row: BatchRow, writes: Vec<Write>) -> Result<Written, StoreError> {
         let started = Instant::now();
-        if let Err(error) = self.write(row, writes).await {
-            drop(self.rollback().await);
-            return Err(error);
+        let (statements, guards) = guarded(row, writes);
+        let commit = statements.len() - 1;
+        match self.send_to_commit(&statements).await {
+            Ok(results) => {
+                let written = commit.checked_sub(1).and_then(|last| results.get(last));
+                let write = written.map_or(Duration::ZERO, |result| result.elapsed);
+                Ok(Written { write, commit: started.elapsed().saturating_sub(write) })
+            }
+            Err(Stopped { done, error }) => {
+                let error = match done {
+                    0 => classify_batch_row(error),
+                    _ if done == commit => classify_commit(error),
+                    _ if guards.contains(&done) && classify::is_plain_error(&error) => {
+                        StoreError::new(Fault::Refused, GUARD)
+                    }
+                    _ => classify(error),
+                };
+                if error.fault != Fault::OutcomeUnknown {
+                    drop(self.rollback().await);
+                }
+                Err(error)
+            }
         }
-        let write = started.elapsed();
-        self.commit().await?;
-        Ok(Written { write, commit: started.elapsed().saturating_sub(write) })
     }
 
     async fn commit_with(&mut self, statements: Vec<String>) -> Result<Vec<ResultSet<SqliteRow>>, StoreError> {

@@ -155,6 +155,7 @@ impl Queue {
                 self.began + self.now,
                 self.waiting.len(),
                 self.waiting.front().map(|came_at| self.began + *came_at),
+                1,
             );
             if view.judge(LEFT).is_err() {
                 self.refused.push(self.now);

@@ -1,7 +1,6 @@
 //! In which order commands go, and how those of callers who left are forgotten.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sale::{Command, HoldId, Key, OrderId, PaymentStatus, ProductId, Quantity};
 
@@ -61,7 +60,7 @@ fn money_goes_first_and_leaves_an_eighth_to_wishes() {
         (100, 0, 1, (1, 0)),
         (3, 3, 16, (3, 3)),
     ] {
-        let mut lane = Lane::new(most);
+        let mut lane = Lane::new(most, true);
         let mut callers = Vec::new();
         for (ticket, caller) in (0..holds).map(|_| counter.wish(None)).chain((0..others).map(|_| counter.payment())) {
             lane.push(ticket);
@@ -74,7 +73,7 @@ fn money_goes_first_and_leaves_an_eighth_to_wishes() {
 #[test]
 fn callers_who_left_take_no_more_room_than_those_who_wait() {
     let counter = Counter::new();
-    let mut lane = Lane::new(8);
+    let mut lane = Lane::new(8, true);
     // Nothing is taken: somebody keeps the product locked, and customers come and go.
     let mut waiting = VecDeque::new();
     for n in 0..20_000 {
@@ -93,7 +92,7 @@ fn callers_who_left_take_no_more_room_than_those_who_wait() {
 #[test]
 fn who_is_forgotten_gives_its_key_back() {
     let counter = Counter::new();
-    let mut lane = Lane::new(8);
+    let mut lane = Lane::new(8, true);
     let (gone, caller) = counter.wish(Some("k"));
     lane.push(gone);
     let (stays, _caller) = counter.wish(Some("l"));
@@ -117,7 +116,7 @@ fn a_wish_goes_with_no_batch_that_it_cannot_wait_for() {
 #[test]
 fn whose_deadline_has_come_is_gone() {
     let counter = Counter::new();
-    let mut lane = Lane::new(8);
+    let mut lane = Lane::new(8, true);
     let command = counter.wish(None).0.command.clone();
     let (ticket, _caller) = Ticket::new(ONE, command, Class::Hold, Some(Instant::now()), &counter.0);
     assert!(!ticket.take(Duration::ZERO) && !ticket.claim());
