@@ -38,11 +38,15 @@ impl Bench {
     }
 
     async fn with(terms: Terms) -> Self {
+        Self::with_writers(terms, 1).await
+    }
+
+    async fn with_writers(terms: Terms, writers: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", directory.path().join("sale.db").display());
         let store = crate::store::open(&url, &OpenOptions::default()).await.unwrap();
         store.migrate().await.unwrap();
-        let store = Arc::new(Disturbed::new(store));
+        let store = Arc::new(Disturbed::new(store, writers));
         let metrics = Metrics::new();
         let settings = Settings {
             terms,
@@ -221,6 +225,56 @@ async fn a_product_whose_commit_is_in_doubt_takes_no_other_batch() {
     assert!(second.await.unwrap().is_ok());
     assert!(bench.hold(other, 1).await.is_ok());
     bench.check(doubtful, 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_batch_queues_for_the_lock_while_a_commit_is_under_way_and_takes_in_who_comes_meanwhile() {
+    let bench = Bench::with_writers(terms(), 2).await;
+    let product_id = bench.product(10).await;
+    bench.hold(product_id, 1).await.unwrap();
+    let (loads, commits) = (bench.store.loads(), bench.store.commits());
+    let request = || {
+        let engine = bench.engine.clone();
+        tokio::spawn(async move { engine.place_hold(product_id, quantity(1), None, soon()).await })
+    };
+    bench.store.hold_commits(true);
+    let first = request();
+    eventually("the first commit", || async { (bench.store.commits_waiting() == 1).then_some(()) }).await;
+    let second = request();
+    eventually("the second to queue for the lock", || async { (bench.store.loads() == loads + 2).then_some(()) }).await;
+    let third = request();
+    let depth = bench.metrics.engine.queue_depth.of(QueueLabel::Holds);
+    eventually("the third to wait", || async { (depth.get() == 1).then_some(()) }).await;
+    bench.store.hold_commits(false);
+    for answer in [first, second, third] {
+        assert!(answer.await.unwrap().is_ok());
+    }
+    assert_eq!(bench.store.commits(), commits + 2, "the third went with the second");
+    bench.check(product_id, 6).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_queues_in_vain_behind_a_batch_of_ours_waits_for_it_to_end() {
+    let bench = Bench::with_writers(terms(), 2).await;
+    let product_id = bench.product(10).await;
+    let request = || {
+        let engine = bench.engine.clone();
+        tokio::spawn(async move { engine.place_hold(product_id, quantity(1), None, soon()).await })
+    };
+    bench.store.hold_commits(true);
+    let first = request();
+    eventually("the first commit", || async { (bench.store.commits_waiting() == 1).then_some(()) }).await;
+    let second = request();
+    let timed_out = bench.metrics.engine.retries.of(RetryReason::LockTimeout);
+    eventually("the lock is not granted in time", || async { (timed_out.get() == 1).then_some(()) }).await;
+    let depth = bench.metrics.engine.queue_depth.of(QueueLabel::Holds);
+    eventually("the second to wait again", || async { (depth.get() == 1).then_some(()) }).await;
+    bench.store.hold_commits(false);
+    for answer in [first, second] {
+        assert!(answer.await.unwrap().is_ok());
+    }
+    assert_eq!(bench.store.looks_at_locks(), 0, "nobody else is suspected");
+    bench.check(product_id, 8).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

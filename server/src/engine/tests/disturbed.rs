@@ -39,6 +39,8 @@ struct Plan {
     loads: AtomicU64,
     loads_waiting: AtomicU64,
     commits: AtomicU64,
+    commits_waiting: AtomicU64,
+    looks_at_locks: AtomicU64,
     stock_reads: AtomicU64,
 }
 
@@ -46,11 +48,15 @@ pub(super) struct Disturbed {
     inner: Arc<dyn Store>,
     plan: Arc<Plan>,
     loads_held: watch::Sender<bool>,
+    commits_held: watch::Sender<bool>,
+    writers: usize,
 }
 
 impl Disturbed {
-    pub(super) fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, plan: Arc::default(), loads_held: watch::channel(false).0 }
+    /// Says that `writers` workers are worth having, whatever the real one says: those of SQLite wait for each other.
+    pub(super) fn new(inner: Arc<dyn Store>, writers: usize) -> Self {
+        let (loads_held, commits_held) = (watch::channel(false).0, watch::channel(false).0);
+        Self { inner, plan: Arc::default(), loads_held, commits_held, writers }
     }
 
     pub(super) fn next_commit(&self, fault: CommitFault) {
@@ -69,6 +75,20 @@ impl Disturbed {
     /// While held, a load waits before it asks the database.
     pub(super) fn hold_loads(&self, held: bool) {
         self.loads_held.send_replace(held);
+    }
+
+    /// While held, a commit waits before it is sent, with its locks.
+    pub(super) fn hold_commits(&self, held: bool) {
+        self.commits_held.send_replace(held);
+    }
+
+    pub(super) fn commits_waiting(&self) -> u64 {
+        self.plan.commits_waiting.load(Ordering::SeqCst)
+    }
+
+    /// How often it was asked which products somebody keeps locked.
+    pub(super) fn looks_at_locks(&self) -> u64 {
+        self.plan.looks_at_locks.load(Ordering::SeqCst)
     }
 
     pub(super) fn resolutions_asked(&self) -> u64 {
@@ -96,6 +116,7 @@ struct DisturbedWriter {
     inner: Box<dyn Writer>,
     plan: Arc<Plan>,
     loads_held: watch::Receiver<bool>,
+    commits_held: watch::Receiver<bool>,
 }
 
 fn error(fault: Fault) -> StoreError {
@@ -119,6 +140,10 @@ impl Writer for DisturbedWriter {
         if changes.new_holds.iter().any(|hold| hold.quantity.get() == POISONED_UNITS) {
             self.inner.rollback().await?;
             return Err(error(Fault::Refused));
+        }
+        if *self.commits_held.borrow() {
+            self.plan.commits_waiting.fetch_add(1, Ordering::SeqCst);
+            let _ = self.commits_held.wait_for(|held| !held).await;
         }
         let fault = self.plan.commit_faults.lock().unwrap().pop_front();
         match fault {
@@ -158,6 +183,7 @@ impl Writer for DisturbedWriter {
     }
 
     async fn locked(&mut self, products: &[ProductId]) -> Result<Option<Vec<ProductId>>, StoreError> {
+        self.plan.looks_at_locks.fetch_add(1, Ordering::SeqCst);
         self.inner.locked(products).await
     }
 
@@ -170,12 +196,12 @@ impl Writer for DisturbedWriter {
 impl Store for Disturbed {
     async fn writer(&self) -> Result<Box<dyn Writer>, StoreError> {
         let inner = self.inner.writer().await?;
-        let (plan, loads_held) = (Arc::clone(&self.plan), self.loads_held.subscribe());
-        Ok(Box::new(DisturbedWriter { inner, plan, loads_held }))
+        let (loads_held, commits_held) = (self.loads_held.subscribe(), self.commits_held.subscribe());
+        Ok(Box::new(DisturbedWriter { inner, plan: Arc::clone(&self.plan), loads_held, commits_held }))
     }
 
     fn max_writers(&self) -> usize {
-        self.inner.max_writers()
+        self.writers
     }
 
     fn system(&self) -> &'static str {
