@@ -1,7 +1,8 @@
 //! Reads that share one query: all requests that wait for the next round are answered by it.
 //!
 //! A round begins after each of its requests came, so that a read never shows less than what was
-//! answered before it was asked. A request that finds no round under way waits for nobody.
+//! answered before it was asked. A request that finds no round under way waits for nobody; one that does waits for that to
+//! end, with all who come meanwhile, or for a moment, if it is slow.
 //!
 //! Callers that wait are bounded, and so are the keys of a round and the rounds under way: however many different
 //! rows are asked for, the database sees two queries of a kind at once. Who left before its round is dropped.
@@ -29,6 +30,9 @@ use crate::telemetry::labels::ReadKind;
 const CALLERS_MAX: usize = 10_000;
 /// The most rounds of one kind under way at once: the next round need not wait for a slow one.
 const ROUNDS_IN_FLIGHT: usize = 2;
+/// How long the next round waits for the one under way: longer than a query takes, so that as many as can be share
+/// the next one.
+const PATIENCE: Duration = Duration::from_millis(10);
 /// How long a round may take.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -126,6 +130,14 @@ async fn serve<K, V, F, R>(
         }
         if incoming.recv_many(&mut requests, round_max).await == 0 {
             return;
+        }
+        if !rounds.is_empty() {
+            let _ = tokio::time::timeout(PATIENCE, rounds.join_next()).await;
+            while requests.len() < round_max
+                && let Ok(more) = incoming.try_recv()
+            {
+                requests.push(more);
+            }
         }
         let mut waiting: HashMap<K, Vec<oneshot::Sender<Found<V>>>> = HashMap::new();
         for (key, reply) in requests.drain(..) {

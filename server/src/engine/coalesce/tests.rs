@@ -59,7 +59,7 @@ async fn readers_are_bounded_and_half_of_the_room_is_for_money() {
     assert_eq!(slow.reads.get(8).await, Ok(Some(8)), "there is room again");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_left_before_its_round_is_not_asked_for() {
     let slow = Slow::start(10);
     let mut first: Vec<_> = Vec::new();
@@ -67,6 +67,7 @@ async fn who_left_before_its_round_is_not_asked_for() {
         let mut reader = slow.reads.get(first.len()).boxed();
         assert!(poll!(&mut reader).is_pending());
         first.push(reader);
+        tokio::time::advance(PATIENCE).await;
         tokio::task::yield_now().await;
     }
     let (mut stays, mut leaves) = (slow.reads.get(100).boxed(), slow.reads.get(200).boxed());
