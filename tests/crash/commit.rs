@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use holdfast_test_support::rig::proxy::{Direction, Effect, Point, Proxy};
 use holdfast_test_support::{
     Answer, Client, OrFail, Request, Sale, Setup, Stock, all, eventually, for_mariadb, hold, is_long, number, order,
-    payment, rounds, seed, statuses,
+    payment, recovers, rounds, seed, statuses,
 };
 use tokio::task::JoinSet;
 
@@ -217,7 +217,7 @@ async fn a_database_that_cannot_be_reached_is_found_again(setup: Setup) {
         assert!(answer.header("retry-after").is_some(), "no Retry-After");
         let is_certain = answer.code() != "outcome_unknown";
         proxy.heal();
-        insist_on_holds(&sale, product, round).await;
+        recovers(insist_on_holds(&sale, product, round)).await;
         if is_certain {
             check(&sale, product, (round + 1) * HOLDS, 0).await;
         }
