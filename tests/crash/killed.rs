@@ -33,6 +33,10 @@ mod on_mariadb {
             let mut facts = if round % 3 == 2 {
                 killed_databases += 1;
                 database.kill().await;
+                // Every other one is away for so long that the server says so; the others are back before it does.
+                if killed_databases % 2 == 1 {
+                    sale.readiness_is(503).await;
+                }
                 database.restart().await.or_fail();
                 // The same server finds its way back by itself.
                 recovers(sells_and_is_ready(&sale, &load)).await;
