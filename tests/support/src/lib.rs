@@ -9,6 +9,7 @@
 mod answers;
 mod books;
 mod facts;
+pub mod http2;
 mod load;
 mod recovery;
 mod requests;
