@@ -185,16 +185,25 @@ pub fn list_bytes(fields: &[(&str, &str)]) -> usize {
 
 /// The beginning of a request; `ends`: and all of it.
 pub fn head(stream: u32, fields: &[(&str, &str)], ends: bool) -> Vec<u8> {
+    head_of(stream, &block(fields), ends)
+}
+
+/// As [`head`], with fields as they are sent (RFC 7541).
+pub fn head_of(stream: u32, block: &[u8], ends: bool) -> Vec<u8> {
+    frame(HEADERS, END_HEADERS | if ends { END_STREAM } else { 0 }, stream, block)
+}
+
+/// Fields as they are sent, none of which the other side is to remember.
+pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
-        // A field as it is, of which the other side is to remember nothing.
         block.push(0);
         for text in [name, value] {
             push_length(&mut block, text.len());
             block.extend(text.as_bytes());
         }
     }
-    frame(HEADERS, END_HEADERS | if ends { END_STREAM } else { 0 }, stream, &block)
+    block
 }
 
 /// A part of a request's body.
