@@ -11,7 +11,7 @@ use proptest::sample::select;
 
 use super::settings::{EXPORT_TIMEOUT, QUEUE_LIMIT, QUEUE_MAX};
 use super::*;
-use crate::fuzz::texts;
+use crate::fuzz::{corpus, texts};
 
 const VALUES: &str = include_str!("../../../../tests/hostile/corpus/otel.txt");
 
@@ -54,39 +54,58 @@ fn variables() -> impl Strategy<Value = HashMap<&'static str, String>> {
     })
 }
 
+/// What is read of these variables is what they say, or they are told of.
+fn check(variables: &HashMap<&str, String>) {
+    let (settings, warnings) = read_settings(&|name| {
+        assert!(NAMES.contains(&name), "{name} is read, and never tried here");
+        variables.get(name).cloned()
+    });
+    // An empty variable is none.
+    let set = |name: &str| variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
+    let is_on = ENDPOINTS.iter().any(|name| set(name).is_some())
+        && !set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        && set("OTEL_TRACES_EXPORTER") != Some("none");
+    assert_eq!(settings.is_some(), is_on);
+    let is_of = |warning: &str, name: &str| {
+        set(name).is_some_and(|value| warning.starts_with(&format!("{name} is {value:?}; ")))
+    };
+    for warning in &warnings {
+        assert!(NAMES.iter().any(|name| is_of(warning, name)), "{warning}");
+    }
+    let told = |name: &str| warnings.iter().filter(|warning| is_of(warning, name)).count();
+    assert!(NAMES.into_iter().all(|name| told(name) <= 1), "{warnings:?}");
+    let Some(settings) = settings else { return };
+    let queue = set(QUEUE).and_then(|value| value.parse().ok()).filter(|queue| (1..=QUEUE_LIMIT).contains(queue));
+    assert_eq!(settings.queue_max, queue.unwrap_or(QUEUE_MAX));
+    assert_eq!(told(QUEUE) == 1, set(QUEUE).is_some() && queue.is_none());
+    let timeout = TIMEOUTS.into_iter().find(|name| set(name).is_some());
+    let millis = timeout.and_then(set).and_then(|value| value.parse().ok());
+    assert_eq!(settings.export_timeout, millis.map_or(EXPORT_TIMEOUT, Duration::from_millis));
+    assert_eq!(timeout.is_some_and(|name| told(name) == 1), timeout.is_some() && millis.is_none());
+    if let Sampler::TraceIdRatioBased(ratio) = settings.sampler {
+        assert!((0.0..=1.0).contains(&ratio), "{ratio}");
+    }
+}
+
 proptest! {
     #[test]
     fn settings_are_read_or_told_of(variables in variables()) {
-        let (settings, warnings) = read_settings(&|name| {
-            assert!(NAMES.contains(&name), "{name} is read, and never tried here");
-            variables.get(name).cloned()
-        });
-        // An empty variable is none.
-        let set = |name: &str| variables.get(name).map(|value| value.trim()).filter(|value| !value.is_empty());
-        let is_on = ENDPOINTS.iter().any(|name| set(name).is_some())
-            && !set("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
-            && set("OTEL_TRACES_EXPORTER") != Some("none");
-        prop_assert_eq!(settings.is_some(), is_on);
-        let begins_with = |warning: &str, name: &str| {
-            set(name).is_some_and(|value| warning.starts_with(&format!("{name} is {value:?}; ")))
-        };
-        for warning in &warnings {
-            prop_assert!(NAMES.iter().any(|name| begins_with(warning, name)), "{}", warning);
-        }
-        for name in NAMES {
-            prop_assert!(warnings.iter().filter(|warning| begins_with(warning, name)).count() <= 1, "{:?}", warnings);
-        }
-        let Some(settings) = settings else { return Ok(()) };
-        let is_told = |name: &str| warnings.iter().any(|warning| begins_with(warning, name));
-        let queue = set(QUEUE).and_then(|value| value.parse().ok()).filter(|queue| (1..=QUEUE_LIMIT).contains(queue));
-        prop_assert_eq!(settings.queue_max, queue.unwrap_or(QUEUE_MAX));
-        prop_assert_eq!(is_told(QUEUE), set(QUEUE).is_some() && queue.is_none());
-        let timeout = TIMEOUTS.into_iter().find(|name| set(name).is_some());
-        let millis = timeout.and_then(set).and_then(|value| value.parse().ok());
-        prop_assert_eq!(settings.export_timeout, millis.map_or(EXPORT_TIMEOUT, Duration::from_millis));
-        prop_assert_eq!(timeout.is_some_and(is_told), timeout.is_some() && millis.is_none());
-        if let Sampler::TraceIdRatioBased(ratio) = settings.sampler {
-            prop_assert!((0.0..=1.0).contains(&ratio), "{}", ratio);
+        check(&variables);
+    }
+}
+
+/// Each entry as each variable, beside a collector and the sampler that has an argument.
+#[test]
+fn the_corpus_is_read_or_told_of() {
+    for name in NAMES {
+        for value in corpus(VALUES) {
+            let value = String::from_utf8_lossy(&value).into_owned();
+            let mut variables = HashMap::from([
+                (ENDPOINTS[1], "http://collector:4318".to_owned()),
+                ("OTEL_TRACES_SAMPLER", "traceidratio".to_owned()),
+            ]);
+            variables.insert(name, value);
+            check(&variables);
         }
     }
 }
