@@ -2,7 +2,8 @@
 //! forgers and broken clients make. A failure is shrunk, and shows the input that repeats it; `PROPTEST_CASES` tries
 //! more of them.
 //!
-//! What does not belong here: what a parser must hold to (`http/fuzz.rs`, `config/fuzz.rs`).
+//! What does not belong here: what a parser must hold to (`http/fuzz.rs`, `config/fuzz.rs`,
+//! `telemetry/traces/fuzz.rs`).
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

@@ -5,7 +5,7 @@
 use holdfast_test_support::rig::galera::Cluster;
 use holdfast_test_support::{
     Client, Facts, Load, OrFail, Sale, ServerProcess, Setup, TestDatabase, all, burst, eventually, for_mariadb, hold,
-    is_long, number, seed,
+    is_long, number, recovers, seed,
 };
 
 use crate::endure::short_lived;
@@ -166,8 +166,11 @@ async fn a_node_that_is_killed_takes_nothing_with_it(setup: Setup) {
         }
         readiness_is(&shop.others[node - 1].client(), 503).await;
         shop.cluster.restart(&[node]).await.or_fail();
-        readiness_is(&shop.others[node - 1].client(), 200).await;
-        loads[node].acknowledged_more(100).await;
+        recovers(async {
+            readiness_is(&shop.others[node - 1].client(), 200).await;
+            loads[node].acknowledged_more(100).await;
+        })
+        .await;
     }
     let facts = shop.facts(loads).await;
     shop.assert_books(&products, &facts).await;
@@ -193,12 +196,19 @@ async fn a_cluster_without_a_quorum_sells_nothing_and_comes_back(setup: Setup) {
     for node in &shop.cluster.nodes[1..] {
         node.thaw().or_fail();
     }
-    for client in shop.clients() {
-        readiness_is(&client, 200).await;
+    // How soon the nodes find each other again is a matter of the cluster.
+    for node in 0..NODES {
+        shop.cluster.wait_until_synced(node).await.or_fail();
     }
-    for load in &loads {
-        load.acknowledged_more(100).await;
-    }
+    recovers(async {
+        for client in shop.clients() {
+            readiness_is(&client, 200).await;
+        }
+        for load in &loads {
+            load.acknowledged_more(100).await;
+        }
+    })
+    .await;
     let facts = shop.facts(loads).await;
     shop.assert_books(&products, &facts).await;
 }

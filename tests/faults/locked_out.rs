@@ -5,7 +5,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use holdfast_test_support::rig::database::MariaDb;
-use holdfast_test_support::{OrFail, Sale, Session, Setup, TestDatabase, hold};
+use holdfast_test_support::{OrFail, Sale, Session, Setup, TestDatabase, hold, recovers};
 
 use crate::endure::{endure, short_lived};
 
@@ -67,7 +67,7 @@ async fn a_read_only_database_is_waited_for(setup: Setup) {
     let product = sale.database.integer("SELECT MIN(id) FROM products").await.or_fail().unsigned_abs();
     assert_eq!(sale.send(&hold(product, 1)).await.status, 503);
     sale.database.execute("SET GLOBAL read_only = 0").await.or_fail();
-    sale.readiness_is(200).await;
+    recovers(sale.readiness_is(200)).await;
 }
 
 async fn a_database_out_of_connections_is_waited_for(setup: Setup) {
@@ -142,7 +142,7 @@ async fn a_file_that_is_read_only_is_waited_for(setup: Setup) {
     sale.readiness_is(503).await;
     assert_eq!(sale.send(&hold(product, 1)).await.status, 503);
     allow(WRITABLE);
-    sale.readiness_is(200).await;
+    recovers(sale.readiness_is(200)).await;
     assert_eq!(sale.hold_shown(held).await["product_id"], product);
     sale.hold(product, 1).await;
     sale.assert_audit_passes().await;

@@ -4,7 +4,8 @@
 //!
 //! A server may close a connection that is idle while a request is on its way to it: nobody can prevent that, and
 //! HTTP allows for it. But then it must not have read the request, so that it can be sent again elsewhere; and the
-//! client must be told by an end of the connection, not by a reset, which may destroy an answer on its way.
+//! client must be told by an end of the connection, not by a reset, which may destroy an answer on its way. On HTTP/2
+//! it is told more: which stream is the last that the server has looked at.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -13,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use holdfast_test_support::{Client, OrFail, Sale, Setup, eventually, for_both, hold, rounds};
+use holdfast_test_support::http2::{self, ANY_STREAM, Http2, Said, code};
+use holdfast_test_support::{OrFail, Sale, Setup, eventually, for_both, rounds};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -23,6 +25,7 @@ const STOCK: u64 = 10_000_000;
 const CONNECTIONS: usize = 64;
 /// HTTP/2 has several requests on one connection.
 const HTTP2_CONNECTIONS: usize = 8;
+const HTTP2_STREAMS: usize = CONNECTIONS / HTTP2_CONNECTIONS;
 /// How many requests are answered before a server is stopped.
 const ANSWERED_BEFORE: u64 = 500;
 /// What a server may take to finish, in seconds; as is the default.
@@ -34,7 +37,7 @@ for_both!(a_stop_under_http1_load_loses_nothing, a_stop_under_http2_load_loses_n
 #[derive(Debug, Default)]
 struct Heard {
     placed: BTreeMap<String, Bytes>,
-    /// No answer at all, and the connection ended as it should.
+    /// No answer at all, and the server says that it has not looked at the request.
     unanswered: Vec<String>,
     /// Whatever a server that stops must not do.
     broken: Vec<String>,
@@ -62,12 +65,8 @@ async fn a_stop_under_http1_load_loses_nothing(setup: Setup) {
 async fn a_stop_under_http2_load_loses_nothing(setup: Setup) {
     stop_again_and_again(setup, |server, product, name, answered| {
         let mut clients = JoinSet::new();
-        for connection in 0..HTTP2_CONNECTIONS {
-            let client = Client::http2(&format!("http://{server}"));
-            for n in 0..CONNECTIONS / HTTP2_CONNECTIONS {
-                let name = format!("{name}-{connection}-{n}");
-                clients.spawn(http2_client(client.clone(), product, name, Arc::clone(answered)));
-            }
+        for n in 0..HTTP2_CONNECTIONS {
+            clients.spawn(http2_client(server.to_owned(), product, format!("{name}-{n}"), Arc::clone(answered)));
         }
         clients
     })
@@ -162,30 +161,86 @@ async fn http1_client(server: String, product: u64, name: String, answered: Arc<
     heard
 }
 
-/// The same, with others on its connection.
-async fn http2_client(client: Client, product: u64, name: String, answered: Arc<AtomicU64>) -> Heard {
+/// Places several holds at a time on one connection until that is over. A stream is answered whole, or the server says that it
+/// has not looked at it.
+async fn http2_client(server: String, product: u64, name: String, answered: Arc<AtomicU64>) -> Heard {
+    let mut connection = Http2::open(&server).await.or_fail();
     let mut heard = Heard::default();
-    let mut step = 0;
+    // The key of each stream, and what has come of its answer.
+    let mut open: BTreeMap<u32, (String, Vec<u8>)> = BTreeMap::new();
+    let (mut next_stream, mut last_stream, mut is_taken) = (1, ANY_STREAM, true);
     loop {
-        step += 1;
-        let key = format!("{name}-{step}");
-        match client.send(&hold(product, 1).key(&key)).await {
-            Ok(answer) if answer.status == 201 => {
+        // To the last moment, as a client does that has not yet read that it should not.
+        while is_taken && last_stream == ANY_STREAM && open.len() < HTTP2_STREAMS {
+            let key = format!("{name}-{next_stream}");
+            let request = http2_hold(next_stream, product, &key);
+            open.insert(next_stream, (key, Vec::new()));
+            next_stream += 2;
+            // What was said before is still to be read.
+            is_taken = connection.send(&request).await.is_ok();
+        }
+        let ended = match connection.next().await {
+            Ok(Some(Said::Head { stream, ends, .. })) => ends.then_some(stream),
+            Ok(Some(Said::Body { stream, ends, bytes })) => {
+                if let Some((_, body)) = open.get_mut(&stream) {
+                    body.extend(bytes);
+                }
+                ends.then_some(stream)
+            }
+            Ok(Some(Said::Reset { stream, code })) => {
+                if let Some((key, _)) = open.remove(&stream) {
+                    match code {
+                        code::REFUSED_STREAM => heard.unanswered.push(key),
+                        code => heard.broken.push(format!("{key}: reset with the code {code}")),
+                    }
+                }
+                None
+            }
+            Ok(Some(Said::GoAway { last_stream: last, code })) => {
+                if code != code::NO_ERROR || last > last_stream {
+                    heard.broken.push(format!("{name}: told to leave with the code {code}, up to stream {last}"));
+                }
+                last_stream = last_stream.min(last);
+                let not_looked_at = open.split_off(&last_stream.saturating_add(1));
+                heard.unanswered.extend(not_looked_at.into_values().map(|(key, _)| key));
+                None
+            }
+            Ok(Some(Said::Settings(_))) => None,
+            end => {
+                for (stream, (key, _)) in open {
+                    heard.broken.push(format!("{key}: stream {stream} of {last_stream} was left, {end:?}"));
+                }
+                if let Err(error) = end {
+                    heard.broken.push(format!("{name}: the connection was not closed, but broken: {error}"));
+                }
+                break;
+            }
+        };
+        if let Some((key, body)) = ended.and_then(|stream| open.remove(&stream)) {
+            let said: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+            if said["hold_id"].is_u64() {
                 answered.fetch_add(1, Ordering::Relaxed);
-                heard.placed.insert(key, answer.body);
-            }
-            Ok(answer) if answer.status == 503 => heard.unanswered.push(key),
-            Ok(answer) => {
-                heard.broken.push(format!("{key}: {} {}", answer.status, answer.text()));
-                return heard;
-            }
-            // The server says which streams it has not looked at; of those it has, none may be lost.
-            Err(_) => {
+                heard.placed.insert(key, body.into());
+            } else if ["overloaded", "database_unavailable"].iter().any(|code| said["code"] == *code) {
                 heard.unanswered.push(key);
-                return heard;
+            } else {
+                heard.broken.push(format!("{key}: {}", String::from_utf8_lossy(&body)));
             }
         }
     }
+    // Who comes later is not let in.
+    match TcpStream::connect(&server).await {
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+        other => heard.broken.push(format!("{name}: a new connection: {other:?}")),
+    }
+    heard
+}
+
+fn http2_hold(stream: u32, product: u64, key: &str) -> Vec<u8> {
+    let mut fields = http2::fields("POST", "/api/holds");
+    fields.extend([("content-type", "application/json"), ("idempotency-key", key)]);
+    let body = format!(r#"{{"product_id":{product},"qty":1}}"#);
+    [http2::head(stream, &fields, false), http2::body(stream, body.as_bytes(), true)].concat()
 }
 
 /// A connection of HTTP/1.1, byte by byte, so that an end is told from a reset.

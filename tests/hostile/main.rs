@@ -8,6 +8,7 @@ mod access;
 mod connections;
 mod described;
 mod forged;
+mod http2;
 mod oversized;
 mod quotas;
 

@@ -1,11 +1,11 @@
-//! Everything that can be too long, too many, or too deep.
+//! Everything that can be too long, too many, or too deep. What does not belong here: heads of HTTP/2 (`http2`).
 
 use holdfast_test_support::{Client, OrFail, Request, Setup, for_both, hold};
 use hyper::Method;
 
 use crate::wire::Wire;
 
-for_both!(a_head_has_a_limit, a_body_has_a_limit, a_head_of_http_2_has_the_same_limit);
+for_both!(a_head_has_a_limit, a_body_has_a_limit);
 
 async fn a_head_has_a_limit(setup: Setup) {
     let sale = setup.start().await;
@@ -61,21 +61,5 @@ async fn a_body_has_a_limit(setup: Setup) {
     }
     assert_eq!(sale.database.snapshot(&[]).await.or_fail(), before);
     assert_eq!(sale.send(&hold(product, 1)).await.status, 201);
-    sale.assert_audit_passes().await;
-}
-
-async fn a_head_of_http_2_has_the_same_limit(setup: Setup) {
-    let sale = setup.start().await;
-    let client = Client::http2(&sale.server.url());
-    assert_eq!(
-        client.send(&Request::get("/api/limits").header("x-long", &"v".repeat(8_000))).await.or_fail().status,
-        200
-    );
-    // The client may know the limit, and keep to it by itself.
-    match client.send(&Request::get("/api/limits").header("x-long", &"v".repeat(40_000))).await {
-        Ok(answer) => assert_eq!(answer.status, 431),
-        Err(error) => assert!(!error.to_string().is_empty()),
-    }
-    assert_eq!(sale.client.get("/api/limits").await.or_fail().status, 200);
     sale.assert_audit_passes().await;
 }

@@ -3,10 +3,15 @@
 //! What does not belong here: how inputs are made (`crate::fuzz`), and which input means what (the tests beside each parser).
 
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use proptest::prelude::*;
+use proptest::sample::Index;
+use sha2::Sha256;
 
 use super::access::Tokens;
 use super::client_address::{ClientNetwork, TrustedProxies};
@@ -29,6 +34,58 @@ const MAX_QTY: u32 = 1000;
 /// A header with these bytes, if they can be one's value.
 fn with(name: HeaderName, bytes: &[u8]) -> Option<HeaderMap> {
     Some(HeaderMap::from_iter([(name, HeaderValue::from_bytes(bytes).ok()?)]))
+}
+
+/// What arrives of a signed event.
+#[derive(Clone)]
+struct Signed {
+    id: Vec<u8>,
+    timestamp: Vec<u8>,
+    signature: Vec<u8>,
+    body: Vec<u8>,
+}
+
+/// When it arrives.
+const NOW_SECONDS: u64 = 1_800_000_000;
+
+impl Signed {
+    /// As the specification says that the provider signs it.
+    fn new(id: Vec<u8>, sent_seconds: u64, body: Vec<u8>) -> Self {
+        let timestamp = sent_seconds.to_string().into_bytes();
+        let key = STANDARD.decode(SECRET.trim_start_matches("whsec_")).expect("base64");
+        let mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key");
+        let signed = [&id[..], b".", &timestamp, b".", &body].concat();
+        let signature = format!("v1,{}", STANDARD.encode(mac.chain_update(signed).finalize().into_bytes()));
+        Self { id, timestamp, signature: signature.into_bytes(), body }
+    }
+
+    fn parts(&mut self) -> [&mut Vec<u8>; 4] {
+        [&mut self.id, &mut self.timestamp, &mut self.signature, &mut self.body]
+    }
+
+    /// Whether it is taken; `None` if it cannot even be sent.
+    fn is_taken(&self) -> Option<bool> {
+        let secrets = WebhookSecrets::parse(SECRET).expect("a secret");
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [(WEBHOOK_ID, &self.id), (WEBHOOK_TIMESTAMP, &self.timestamp), (WEBHOOK_SIGNATURE, &self.signature)]
+        {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_bytes(value).ok()?);
+        }
+        let now = UNIX_EPOCH + Duration::from_secs(NOW_SECONDS);
+        let verified = secrets.verify(&headers, &self.body, now);
+        assert!(verified.is_err() || verified == Ok(&self.id[..]), "another id than was sent");
+        Some(verified.is_ok())
+    }
+
+    /// Fails if it is taken with one bit of a part changed.
+    fn refuse_with(&self, part: usize, place: usize, bit: u8) {
+        let mut changed = self.clone();
+        if let Some(byte) = changed.parts()[part].get_mut(place) {
+            *byte ^= 1 << bit;
+            assert_ne!(changed.is_taken(), Some(true), "bit {bit} of byte {place} of part {part}");
+        }
+    }
 }
 
 fn is_visible(bytes: &[u8]) -> bool {
@@ -163,11 +220,43 @@ proptest! {
     }
 
     #[test]
+    fn signed_events(
+        id in inputs(corpus!("names")),
+        body in inputs(corpus!("bodies")),
+        sent_seconds in NOW_SECONDS - 300..=NOW_SECONDS + 300,
+        changes in prop::array::uniform4((any::<Index>(), 0..8_u8)),
+    ) {
+        let mut event = Signed::new(id, sent_seconds, body);
+        let can_be_sent = !event.id.is_empty();
+        let taken = event.is_taken();
+        prop_assert!(taken == Some(can_be_sent) || taken.is_none(), "{:?}", taken);
+        let lengths = event.parts().map(|part| part.len());
+        for (part, (place, bit)) in changes.into_iter().enumerate().filter(|(part, _)| lengths[*part] > 0) {
+            event.refuse_with(part, place.index(lengths[part]), bit);
+        }
+        let too_old = Signed::new(event.id.clone(), sent_seconds - 601, event.body.clone());
+        prop_assert_ne!(too_old.is_taken(), Some(true));
+    }
+
+    #[test]
     fn trace_contexts(bytes in inputs(corpus!("trace_contexts"))) {
         let Some(headers) = with(HeaderName::from_static("traceparent"), &bytes) else { return Ok(()) };
         if let Some(id) = Traces::default().decide(&headers, false).trace_id() {
             let id = id.to_string();
             prop_assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) && id.bytes().any(|byte| byte != b'0'));
+        }
+    }
+}
+
+/// Of one event, every bit.
+#[test]
+fn no_bit_of_a_signed_event_may_change() {
+    let mut event = Signed::new(b"msg_1".to_vec(), NOW_SECONDS, br#"{"order_id":1,"status":"success"}"#.to_vec());
+    assert_eq!(event.is_taken(), Some(true));
+    let lengths = event.parts().map(|part| part.len());
+    for (part, length) in lengths.into_iter().enumerate() {
+        for place in 0..length {
+            (0..8).for_each(|bit| event.refuse_with(part, place, bit));
         }
     }
 }

@@ -221,4 +221,6 @@ fn begin(span: &tracing::Span, caller: Option<Context>, trace_id: TraceId) -> Sp
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

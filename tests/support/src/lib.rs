@@ -9,7 +9,9 @@
 mod answers;
 mod books;
 mod facts;
+pub mod http2;
 mod load;
+mod recovery;
 mod requests;
 mod sale;
 mod setup;
@@ -23,6 +25,7 @@ pub use holdfast_loadtest::rig::server::ServerProcess;
 pub use self::answers::{all, deadline_of, number, statuses};
 pub use self::facts::{Fact, Facts, Open};
 pub use self::load::Load;
+pub use self::recovery::{RECOVERY_MAX, recovers, sells_and_is_ready};
 pub use self::requests::{give_back, hold, order, payment};
 pub use self::sale::{HOUSEKEEPING, Sale, Stock, operator};
 pub use self::setup::{ADMIN_TOKEN, Setup};

@@ -21,7 +21,9 @@ use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{BatchSpanProcessor, Span, SpanData, SpanExporter as Export, SpanProcessor};
+use opentelemetry_sdk::trace::{
+    BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanExporter as Export, SpanProcessor,
+};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::runtime::Handle;
 
@@ -103,8 +105,9 @@ pub(super) fn processor(
     let client = Collector::new(settings.export_timeout, Arc::clone(exports))?;
     let exporter = SpanExporter::builder().with_http().with_http_client(client).build()?;
     let exporter = Counted { exporter, exports: Arc::clone(exports) };
-    // Its settings, OTEL_BSP_*, it reads itself.
-    let batches = BatchSpanProcessor::builder(exporter).build();
+    // Its other settings, OTEL_BSP_*, it reads itself; of a queue of any length it would make all at once.
+    let batching = BatchConfigBuilder::default().with_max_queue_size(settings.queue_max).build();
+    let batches = BatchSpanProcessor::builder(exporter).with_batch_config(batching).build();
     Ok(Bounded { batches, exports: Arc::clone(exports) })
 }
 

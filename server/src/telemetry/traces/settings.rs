@@ -1,7 +1,7 @@
 //! The settings of traces: the standard `OTEL_` variables.
 //!
 //! What belongs here: those that decide whether and what is recorded. What does not: where spans go
-//! (`OTEL_EXPORTER_OTLP_*`), how they are batched (`OTEL_BSP_*`) and limited, and what the service is called;
+//! (`OTEL_EXPORTER_OTLP_*`), how they are batched (`OTEL_BSP_*`, but for the length of the queue) and limited, and what the service is called;
 //! the OpenTelemetry libraries read those themselves. As the specification wants it, a value that makes no sense
 //! is warned of and taken as unset.
 
@@ -10,10 +10,12 @@ use std::time::Duration;
 use opentelemetry_sdk::trace::Sampler;
 
 /// What `OTEL_EXPORTER_OTLP_TIMEOUT` is where it is unset.
-const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What `OTEL_BSP_MAX_QUEUE_SIZE` is where it is unset.
-const QUEUE_MAX: usize = 2048;
+pub(super) const QUEUE_MAX: usize = 2048;
+/// The most that it may be. The library makes room for all of them at once, some hundreds of bytes each.
+pub(super) const QUEUE_LIMIT: usize = 65_536;
 
 /// How to trace.
 #[derive(Clone, Debug)]
@@ -146,8 +148,8 @@ impl Reading<'_> {
     fn queue_max(&mut self) -> usize {
         let name = "OTEL_BSP_MAX_QUEUE_SIZE";
         let Some(value) = self.text(name) else { return QUEUE_MAX };
-        value.parse().unwrap_or_else(|_| {
-            self.warn(name, &value, "2048 is used: it must be a whole number");
+        value.parse().ok().filter(|queue| (1..=QUEUE_LIMIT).contains(queue)).unwrap_or_else(|| {
+            self.warn(name, &value, &format!("2048 is used: it must be a whole number from 1 to {QUEUE_LIMIT}"));
             QUEUE_MAX
         })
     }
@@ -193,6 +195,9 @@ mod tests {
             ("OTEL_TRACES_SAMPLER", "xray"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "many"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "65537"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "18446744073709551615"),
         ] {
             let (settings, warnings) = read(&[ENDPOINT, wrong]);
             assert!(settings.is_some(), "{wrong:?}");
