@@ -1,8 +1,8 @@
 //! Schemathesis against a running server and what it says of itself: valid requests, invalid ones, and requests that follow from
 //! each other's answers, thousands of them. No answer that is not described, no 500.
 //!
-//! What does not belong here: which checks there are (the folder `schemathesis`; every one, and one status
-//! more that may mean "no"). tests/run installs the program, in the versions that are pinned there.
+//! What does not belong here: which checks there are (the folder `schemathesis`; every one, but for
+//! what is said there). tests/run installs the program, in the versions that are pinned there.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -92,7 +92,9 @@ async fn holds_are_shed_and_all_else_goes_on(setup: Setup) {
     assert!(health.all().iter().all(|seen| seen.status == 200), "{:?}", health.counts());
     // An order may come too late for its hold, and is told so; it is not turned away.
     assert!(!bought.all().is_empty() && bought.all().iter().all(|seen| seen.status < 500), "{:?}", bought.counts());
-    assert!(lag <= 10.0 * turn, "expiry was {lag:.2} s late, and a batch takes {turn:.2} s");
+    // Between two pauses many transactions may get an SQLite file; one that does not waits for all of one.
+    let turn = turn.max(PAUSE.as_secs_f64());
+    assert!(lag <= 10.0 * turn, "expiry was {lag:.2} s late, and a batch takes up to {turn:.2} s");
     assert!(memory_after < memory_before + 64 * 1024 * 1024, "{memory_before} bytes became {memory_after}");
     let metrics = Scraped::of(client).await;
     assert!(metrics.get(r#"holdfast_turned_away_total{reason="queue_slow"}"#) > Some(0.0));

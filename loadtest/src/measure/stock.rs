@@ -220,7 +220,7 @@ impl Told {
         changes
     }
 
-    /// How many nanoseconds the server's clock, since 1970, is ahead of the history's, at most: no hold was
+    /// How many nanoseconds the server's clock, since 1970, is ahead of the history's, at most, and to a few hundredths of a second: no hold was
     /// placed before its request was sent, so the one that came through fastest tells it best.
     fn server_clock(&self, to_live: u64) -> i64 {
         let to_live = i64::try_from(to_live).unwrap_or(i64::MAX);

@@ -3,12 +3,12 @@
 //! What belongs here: the way of a batch that goes well, the name of what goes wrong, and how a commit
 //! in doubt is resolved. What does not: what to do about trouble (`worker`), rules (`sale`), SQL (`store`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sale::{Breach, Command, Decision, HoldId, Needs, OrderId, Outcome, ProductId, State};
+use sale::{Breach, Command, Decision, HoldId, Needs, OrderId, Outcome, Product, ProductId, Refusal, State};
 use tokio::time::Instant;
 
 use super::Shared;
@@ -18,6 +18,10 @@ use super::ticket::Ticket;
 use crate::store::{BatchId, Conflict, Fault, StoreError, Writer};
 use crate::telemetry::labels::{Phase, RetryReason};
 use crate::telemetry::traces::TransactionSpan;
+
+/// A batch that took longer to be loaded takes no more holds in: they would be dated by a clock that was read before
+/// they came. What a hold loses of its time by that is less than the way to a customer takes.
+const FRESH_MAX: Duration = Duration::from_millis(20);
 
 /// Why an attempt did not end with answers. Nothing of it was committed, but for `Unknown`.
 pub(super) enum Trouble {
@@ -127,8 +131,8 @@ impl Worker {
         self.is_over(Phase::Load, began + loaded.lock_wait, loaded.load);
         let deciding = SystemTime::now();
 
-        if batch.is_whole {
-            self.top_up(batch, &loaded.state);
+        if batch.is_whole && asked_at.elapsed() <= FRESH_MAX {
+            self.top_up(batch, &needs, &loaded.state);
         }
         // Who gave up while we waited for the lock is out; from here on callers have to wait.
         shared.claim(&mut batch.tickets);
@@ -140,6 +144,7 @@ impl Worker {
             .map(|product| product.id)
             .collect();
         shared.refuse_inconsistent(&mut batch.tickets, &broken, &loaded.state);
+        let products: Vec<Product> = loaded.state.products.values().cloned().collect();
         let commands: Vec<Command> = batch.tickets.iter().map(|ticket| ticket.command.clone()).collect();
         let terms = shared.settings.terms;
         let decided = catch_unwind(AssertUnwindSafe(|| sale::decide(loaded.state, &commands, &terms)));
@@ -158,6 +163,10 @@ impl Worker {
         // decided: that commit may be visible before it is on disk, and ours carries it there.
         if decision.changes.is_empty() && !decision.outcomes.iter().any(says_yes) {
             self.end_transaction().await;
+            // What was remembered of them led here, and may be older.
+            for product in &products {
+                shared.learn_product(product);
+            }
             self.answer(batch, decision, loaded_at);
             return Ok(());
         }
@@ -202,14 +211,9 @@ impl Worker {
     }
 
     /// Takes in the holds that have come while the locks were waited for, as far as nothing need be loaded for them:
-    /// they name no row but their product's, and there are units for them.
-    fn top_up(&self, batch: &mut Batch, state: &State) {
-        let mut wanted: BTreeMap<ProductId, u64> = BTreeMap::new();
-        for ticket in &batch.tickets {
-            let units = if let Command::PlaceHold { quantity, .. } = &ticket.command { quantity.units() } else { 0 };
-            *wanted.entry(ticket.product_id).or_default() += units;
-        }
-        for (product_id, wanted) in wanted {
+    /// they name no row but their product's, and there are units for them beside all that `needs` may take.
+    fn top_up(&self, batch: &mut Batch, needs: &Needs, state: &State) {
+        for (&product_id, &wanted) in &needs.products {
             let room = self.shared.settings.batch_max.saturating_sub(batch.tickets.len());
             let Some(product) = state.products.get(&product_id) else { continue };
             let mut free = product.free().saturating_sub(wanted);
@@ -285,8 +289,8 @@ impl Worker {
         Ok(id)
     }
 
-    /// Finds out whether the batch was committed; asks until it is told. Its products take no other
-    /// batch meanwhile, and its callers get `OutcomeUnknown` at their deadlines.
+    /// Finds out whether the batch was committed; asks until it is told. No other batch of
+    /// its products sets out meanwhile, and its callers get `OutcomeUnknown` at their deadlines.
     pub(super) async fn resolve(&mut self, batch: &Batch) -> bool {
         let Some(id) = batch.id else { return false };
         let mut tries = 0;
@@ -364,6 +368,8 @@ impl Worker {
 fn says_yes(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::HoldPlaced { .. }
+        // It names the order.
+        | Outcome::Refused(Refusal::HoldAlreadyRedeemed { .. })
         | Outcome::HoldGivenBack { .. }
         | Outcome::OrderPlaced { .. }
         | Outcome::PaymentTaken { .. }

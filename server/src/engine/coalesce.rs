@@ -26,9 +26,10 @@ use crate::store::StoreError;
 use crate::telemetry::EngineMetrics;
 use crate::telemetry::labels::ReadKind;
 
-/// The most callers that wait for their round, of one kind. Those who left count until their round would begin.
+/// The most callers that wait for their round, of one kind, beside those of the next round. Those who left count until their round
+/// would begin.
 const CALLERS_MAX: usize = 10_000;
-/// The most rounds of one kind under way at once: the next round need not wait for a slow one.
+/// The most rounds of one kind under way at once: the next round need not wait for long for a slow one.
 const ROUNDS_IN_FLIGHT: usize = 2;
 /// How long the next round waits for the one under way: longer than a query takes, so that as many as can be share
 /// the next one.

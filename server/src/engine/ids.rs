@@ -71,8 +71,7 @@ impl Ids {
     pub(super) async fn take(&self, count: usize) -> Result<Vec<u64>, StoreError> {
         let mut ids = Vec::with_capacity(count);
         loop {
-            self.give(count - ids.len(), &mut ids);
-            if ids.len() == count {
+            if self.give(count, &mut ids) {
                 return Ok(ids);
             }
             self.reserve().await?;
@@ -86,14 +85,17 @@ impl Ids {
         ids.pop()
     }
 
-    /// Moves up to `missing` ids to `ids`, as many as there are.
-    fn give(&self, missing: usize, ids: &mut Vec<u64>) {
+    /// Fills `ids` up to `count`, as far as there are some, and has more reserved if those run low. `false`: there were
+    /// not enough.
+    fn give(&self, count: usize, ids: &mut Vec<u64>) -> bool {
         let mut blocks = self.blocks();
-        blocks.give(missing, ids);
-        if missing > 0 && blocks.runs_low() && !blocks.reserving_ahead {
+        blocks.give(count - ids.len(), ids);
+        let is_enough = ids.len() == count;
+        if is_enough && count > 0 && blocks.runs_low() && !blocks.reserving_ahead {
             blocks.reserving_ahead = true;
             tokio::spawn(self.clone().reserve_ahead());
         }
+        is_enough
     }
 
     async fn reserve_ahead(self) {

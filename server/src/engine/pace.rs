@@ -77,7 +77,11 @@ impl Pace {
     }
 }
 
-/// From the beginning of a batch to that of the next one: so many, in so much time. What happened a second ago counts
+/// Longer than a queue that stands may be, by far: where the database is quick and slow by turns, a mean over less would
+/// promise in each quick turn what the next slow one breaks. That it became slow for good shows by each batch.
+const MEMORY: Duration = Duration::from_secs(5);
+
+/// From the beginning of a batch to that of the next one: so many, in so much time. What happened [`MEMORY`] ago counts
 /// a third of what happens now. A mean over time, not over batches: where a slow batch follows ten quick ones, what
 /// waits moves at the mean of all, however often a quick one was the latest.
 #[derive(Clone, Copy, Debug, Default)]
@@ -88,7 +92,7 @@ struct Turns {
 
 impl Turns {
     fn add(&mut self, turn: Duration) {
-        let kept = (-turn.as_secs_f64()).exp();
+        let kept = (-turn.div_duration_f64(MEMORY)).exp();
         self.count = self.count * kept + 1.0;
         self.seconds = self.seconds * kept + turn.as_secs_f64();
     }
@@ -131,7 +135,7 @@ mod tests {
     fn a_pace_that_changes_is_known_after_a_few_turns() {
         let mut now = Instant::now();
         let mut pace = Pace::new(4);
-        for (turn, turns) in [(1, 1000), (2000, 4), (1, 4000)] {
+        for (turn, turns) in [(1, 1000), (2000, 4), (1, 20_000)] {
             let turn = Duration::from_millis(turn);
             for _ in 0..turns {
                 pace.taken(now, 4, 8);

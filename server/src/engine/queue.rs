@@ -59,7 +59,7 @@ struct State {
     /// Whether two batches of one product may be under way.
     overlaps: bool,
     next_flight: u64,
-    /// Whether a lane was lined up, or has begun to rest, since workers were told.
+    /// Whether there is something for a worker, since one was told: a lane that waits for its turn, or room for one more suspect.
     has_news: bool,
     closed: bool,
 }
@@ -130,8 +130,12 @@ impl Queue {
         if state.waiting.is_full(ticket.class) {
             return Err(Rejection::Overloaded(Overload::QueueFull));
         }
-        if ticket.class == Class::Hold {
-            state.admit_hold(&ticket).map_err(Rejection::Overloaded)?;
+        if ticket.class == Class::Hold
+            && let Err(overload) = state.admit_hold(&ticket)
+        {
+            // Those who were forgotten first may have freed a key.
+            self.tell(state);
+            return Err(Rejection::Overloaded(overload));
         }
         state.waiting.enter(ticket.class);
         state.enter(ticket);
@@ -195,8 +199,8 @@ impl Queue {
         self.tell(state);
     }
 
-    /// The commit of this batch, which is all that is under way of these products, was sent, or did not end as it
-    /// should: whether the next batch may set out and queue for their locks.
+    /// This batch, which is whole, is about to send its commit, or that did not end as it should: whether the next batch
+    /// of these products may set out and queue for their locks.
     pub(super) fn set_committing<'a>(
         &self,
         flight: FlightId,
@@ -248,8 +252,8 @@ impl Queue {
         self.tell(state);
     }
 
-    /// Commands of these products were lost in flight: their keys are free. One that still waits loses its
-    /// claim to the key, too, which leaves it to the database's unique key.
+    /// Commands of these products were lost in flight: their keys are free. One that still waits, or goes with the batch that
+    /// follows, loses its claim to the key, too, which leaves it to the database's unique key.
     pub(super) fn forget_keys(&self, products: &BTreeSet<ProductId>) {
         let mut state = self.lock();
         let lost: Vec<KeyName> = state

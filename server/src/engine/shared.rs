@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use sale::{
-    Command, Decision, HoldId, HoldStatus, OrderId, PaymentStatus, ProductId, ProductStatus, ReleaseReason, State,
+    Command, Decision, HoldId, HoldStatus, OrderId, PaymentStatus, Product, ProductId, ProductStatus, ReleaseReason,
+    State,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -121,6 +122,14 @@ impl Shared {
         }
     }
 
+    /// A product as it was under its lock.
+    pub(super) fn learn_product(&self, product: &Product) {
+        self.learn(product.id, &product.status, product.free());
+        let on_sale = product.status == ProductStatus::OnSale;
+        let (available, reserved) = (product.stock_available, product.stock_reserved);
+        self.metrics.stock.committed(product.id, StockFigures { available, reserved, on_sale });
+    }
+
     fn learn(&self, product_id: ProductId, status: &ProductStatus, free: u64) {
         self.hints.insert(product_id, if *status == ProductStatus::OnSale { free } else { 0 });
     }
@@ -129,10 +138,7 @@ impl Shared {
     pub(super) fn publish(&self, decision: &Decision, loaded_at: Instant) {
         let changes = &decision.changes;
         for product in &changes.products {
-            self.learn(product.id, &product.status, product.free());
-            let on_sale = product.status == ProductStatus::OnSale;
-            let (available, reserved) = (product.stock_available, product.stock_reserved);
-            self.metrics.stock.committed(product.id, StockFigures { available, reserved, on_sale });
+            self.learn_product(product);
         }
         for hold in &changes.changed_holds {
             let HoldStatus::Released { reason, .. } = hold.status else { continue };

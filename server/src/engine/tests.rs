@@ -254,6 +254,57 @@ async fn the_next_batch_queues_for_the_lock_while_a_commit_is_under_way_and_take
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_commit_fails_goes_again_beside_the_one_that_follows_it() {
+    let bench = Bench::with_writers(terms(), 2).await;
+    let product_id = bench.product(10).await;
+    let request = || {
+        let engine = bench.engine.clone();
+        tokio::spawn(async move { engine.place_hold(product_id, quantity(1), None, soon()).await })
+    };
+    for fault in [CommitFault::Conflict, CommitFault::Disconnect, CommitFault::LostBefore, CommitFault::LostAfter] {
+        let (loads, waiting) = (bench.store.loads(), bench.store.commits_waiting());
+        bench.store.next_commit(fault);
+        bench.store.hold_commits(true);
+        let first = request();
+        eventually("the first commit", || async { (bench.store.commits_waiting() == waiting + 1).then_some(()) }).await;
+        let second = request();
+        eventually("the second to queue", || async { (bench.store.loads() == loads + 2).then_some(()) }).await;
+        bench.store.hold_commits(false);
+        for answer in [first, second] {
+            assert!(answer.await.unwrap().is_ok(), "{fault:?}");
+        }
+    }
+    bench.check(product_id, 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_meanwhile_gets_no_units_that_the_batch_may_take() {
+    let bench = Bench::with_writers(terms(), 2).await;
+    let product_id = bench.product(100).await;
+    let hold = |units| {
+        let engine = bench.engine.clone();
+        tokio::spawn(async move { engine.place_hold(product_id, quantity(units), None, soon()).await })
+    };
+    bench.store.hold_commits(true);
+    let first = hold(1);
+    eventually("the first commit", || async { (bench.store.commits_waiting() == 1).then_some(()) }).await;
+    let engine = bench.engine.clone();
+    let restock = tokio::spawn(async move { engine.restock(product_id, -50, soon()).await });
+    eventually("the restock to queue", || async { (bench.store.loads() == 2).then_some(()) }).await;
+    let meanwhile = hold(60);
+    let depth = bench.metrics.engine.queue_depth.of(QueueLabel::Holds);
+    eventually("the hold to wait", || async { (depth.get() == 1).then_some(()) }).await;
+    bench.store.hold_commits(false);
+    assert!(first.await.unwrap().is_ok());
+    assert!(restock.await.unwrap().is_ok());
+    let short = Rejection::Refused(Refusal::InsufficientStock { available: 49 });
+    assert_eq!(meanwhile.await.unwrap(), Err(short));
+    let carried_out = bench.metrics.engine.batch_size.get_sample_sum();
+    assert!((carried_out - 2.0).abs() < 0.5, "the hold went with the restock: {carried_out} commands");
+    bench.check(product_id, 49).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_queues_in_vain_behind_a_batch_of_ours_waits_for_it_to_end() {
     let bench = Bench::with_writers(terms(), 2).await;
     let product_id = bench.product(10).await;

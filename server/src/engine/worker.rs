@@ -1,8 +1,8 @@
 //! A worker: one connection, one transaction at a time, each carrying a batch of commands.
 //!
-//! What a transaction does is in `attempt`. What goes wrong with it is sorted here: a passing conflict is run again, a lock that somebody else keeps is isolated, a
-//! command that breaks its batch is found by halving and answered alone, and a commit whose outcome
-//! is unknown is resolved before its products take another batch.
+//! What a transaction does is in `attempt`. What goes wrong with it is sorted here: a passing conflict is run again, a
+//! lock that somebody else keeps is isolated, a command that breaks its batch is found by halving and answered alone,
+//! and a commit whose outcome is unknown is resolved before another batch of its products sets out.
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -47,7 +47,7 @@ enum Settled {
     Done,
     /// To be run in parts.
     Split(Vec<Batch>),
-    /// One of its products is locked by somebody else.
+    /// One of its products is locked, by somebody else or by the batch before this one.
     Locked(Batch),
 }
 
@@ -61,23 +61,23 @@ enum Look {
 }
 
 /// The lanes that a worker has in flight. They land when it is done with them, whatever happens.
-struct Flight {
+struct Lanes {
     shared: Arc<Shared>,
-    id: FlightId,
+    flight: FlightId,
     products: BTreeSet<ProductId>,
 }
 
-impl Flight {
+impl Lanes {
     /// Lands the lanes that none of `pending` needs.
     fn land(&mut self, pending: &[Batch]) {
         let needed: BTreeSet<ProductId> = pending.iter().flat_map(Batch::products).collect();
         let done = self.products.difference(&needed).copied().collect::<Vec<_>>();
         self.products.retain(|product_id| needed.contains(product_id));
-        self.shared.queue.finish(self.id, done);
+        self.shared.queue.finish(self.flight, done);
     }
 }
 
-impl Drop for Flight {
+impl Drop for Lanes {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The commands are gone with the panic, and cannot free their keys any more.
@@ -117,10 +117,10 @@ impl Worker {
 
     async fn settle(&mut self, taken: Taken) {
         let batch = Batch::new(taken.flight, taken.tickets);
-        let mut flight = Flight { shared: Arc::clone(&self.shared), id: taken.flight, products: batch.products() };
+        let mut lanes = Lanes { shared: Arc::clone(&self.shared), flight: taken.flight, products: batch.products() };
         let mut pending = Vec::new();
         match taken.turn {
-            Turn::Look => match self.find_locked(&flight.products).await {
+            Turn::Look => match self.find_locked(&lanes.products).await {
                 Look::Locked(locked) => self.put_back_locked(&locked, batch, &mut pending),
                 // Then it must be tried; what is wrong with the connection shows there.
                 Look::CannotTell | Look::NoConnection => pending.push(batch),
@@ -133,7 +133,7 @@ impl Worker {
                 Settled::Split(parts) => pending.extend(parts.into_iter().rev()),
                 Settled::Locked(batch) => self.part_locked(batch, &mut pending).await,
             }
-            flight.land(&pending);
+            lanes.land(&pending);
         }
     }
 

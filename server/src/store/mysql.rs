@@ -23,7 +23,9 @@ use self::classify::{classify, classify_commit};
 use super::dialect::Dialect;
 use super::error::Misconfigured;
 use super::rows::Reader;
-use super::session::{Backend, BatchRow, Begun, Cells, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
+use super::session::{
+    Backend, BatchRow, Begun, Cells, Purpose, ResultSet, Session, Stopped, Write, all_of, collect, packet,
+};
 use super::statements::batch::batch_row;
 use super::{Fault, StoreError, Written};
 use crate::telemetry::{OpenConnection, StoreMetrics};
@@ -210,7 +212,7 @@ impl MySqlSession {
     /// command. Between the statements of one packet it may not: it runs the rest, each by itself.
     async fn send_all(&mut self, statements: &[String]) -> Result<Vec<ResultSet<MySqlRow>>, Stopped> {
         if !self.of_cluster {
-            return self.send(packet(statements)).await;
+            return all_of(statements, self.send(packet(statements)).await?);
         }
         let sent = Instant::now();
         let mut results = Vec::new();

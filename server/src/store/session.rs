@@ -205,7 +205,7 @@ pub(super) struct Stopped {
     pub(super) error: sqlx::Error,
 }
 
-/// Collects the results of the statements of one packet.
+/// Collects the results of the statements of one packet, of which there is one at least.
 pub(super) async fn collect<Done, R>(
     mut stream: BoxStream<'_, Result<Either<Done, R>, sqlx::Error>>,
     figures: impl Fn(&Done) -> (u64, u64) + Send,
@@ -221,10 +221,21 @@ pub(super) async fn collect<Done, R>(
                 let rows = std::mem::take(&mut rows);
                 results.push(ResultSet { rows, matched, inserted_id, elapsed: sent.elapsed() });
             }
+            Ok(None) if results.is_empty() => return Err(Stopped { done: 0, error: sqlx::Error::WorkerCrashed }),
             Ok(None) => return Ok(results),
             Err(error) => return Err(Stopped { done: results.len(), error }),
         }
     }
+}
+
+/// The results of all of `statements`. Where what works for the connection breaks away, the stream may end without an
+/// error, and what has no result may not have been done.
+pub(super) fn all_of<R>(statements: &[String], results: Vec<ResultSet<R>>) -> Result<Vec<ResultSet<R>>, Stopped> {
+    // Empty ones are not sent.
+    if results.len() == statements.iter().filter(|statement| !statement.is_empty()).count() {
+        return Ok(results);
+    }
+    Err(Stopped { done: results.len(), error: sqlx::Error::WorkerCrashed })
 }
 
 /// Statements as one packet; empty ones are left out.

@@ -4,6 +4,9 @@
 //! time: within this process those that want to write wait in line, fairly, which SQLite's own waiting
 //! is not; other processes are waited for by SQLite. The clock is that of the process, read once the
 //! transaction has begun.
+//!
+//! A batch travels in two messages to the connection's thread, so its writes and its COMMIT go together. That a write
+//! found as many rows as it must is therefore checked by SQLite itself: see [`guarded`].
 
 mod classify;
 
@@ -21,7 +24,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use self::classify::{classify, classify_batch_row, classify_commit, classify_connect};
 use super::dialect::Dialect;
 use super::error::{GUARD, Misconfigured};
-use super::session::{Backend, BatchRow, Begun, Purpose, ResultSet, Session, Stopped, Write, collect, packet};
+use super::session::{Backend, BatchRow, Begun, Purpose, ResultSet, Session, Stopped, Write, all_of, collect, packet};
 use super::statements::batch::batch_row;
 use super::{Conflict, Fault, StoreError, Written};
 use crate::telemetry::{OpenConnection, StoreMetrics};
@@ -195,7 +198,7 @@ impl SqliteSession {
 
     /// Sends the statements of a transaction, the last of which is COMMIT.
     async fn send_to_commit(&mut self, statements: &[String]) -> Result<Vec<ResultSet<SqliteRow>>, Stopped> {
-        let results = self.send(packet(statements)).await?;
+        let results = all_of(statements, self.send(packet(statements)).await?)?;
         self.in_transaction = false;
         self.turn = None;
         Ok(results)
@@ -239,7 +242,9 @@ impl Session for SqliteSession {
         self.take_turn().await?;
         let waited = started.elapsed();
         self.in_transaction = true;
-        let results = match self.send(packet(["BEGIN IMMEDIATE".to_owned(), lock].into_iter().chain(rest))).await {
+        let statements: Vec<String> = ["BEGIN IMMEDIATE".to_owned(), lock].into_iter().chain(rest).collect();
+        let sent = self.send(packet(&statements)).await.and_then(|results| all_of(&statements, results));
+        let results = match sent {
             Ok(results) => results,
             Err(stopped) => {
                 if stopped.done == 0 {
@@ -278,7 +283,8 @@ impl Session for SqliteSession {
             Err(Stopped { done, error }) => {
                 let error = match done {
                     0 => classify_batch_row(error),
-                    _ if done == commit => classify_commit(error),
+                    // Without an answer of the database nobody knows how far it got.
+                    _ if done == commit || error.as_database_error().is_none() => classify_commit(error),
                     _ if guards.contains(&done) && classify::is_plain_error(&error) => {
                         StoreError::new(Fault::Refused, GUARD)
                     }
