@@ -53,6 +53,11 @@ impl Flights {
         }
     }
 
+    /// How many commands the latest of them took.
+    pub(super) fn size(&self) -> usize {
+        self.0.last().map_or(0, |flight| flight.taken)
+    }
+
     /// Whether `id` shares the product with another.
     pub(super) fn has_another(&self, id: FlightId) -> bool {
         self.0.iter().any(|flight| flight.id != id)

@@ -67,11 +67,21 @@ impl Lane {
         self.money.is_empty() && self.holds.is_empty()
     }
 
-    /// Whether a batch may take of it: if none is under way, or the only one is about to end. One that is slow, or alone,
-    /// is not followed, and neither is any of a suspect.
+    /// Whether a batch may take of it: if none is under way, or the only one is about to end and it is worth it. One that
+    /// is slow, or alone, is not followed, and neither is any of a suspect.
     pub(super) fn may_set_out(&self, is_suspect: impl FnOnce() -> bool) -> bool {
-        let is_followed = || self.flights.leave_room() && self.alone.is_none() && self.at_once() > 1 && !is_suspect();
+        let is_followed = || {
+            let may_be = self.flights.leave_room() && self.alone.is_none() && self.at_once() > 1;
+            may_be && self.fills_a_batch() && !is_suspect()
+        };
         self.flights.are_over() || is_followed()
+    }
+
+    /// Whether what waits makes a batch that is not smaller than the one under way: since small ones cost more, it is
+    /// better to wait for that to end. Plain holds that come later join the batch under the lock, others do not.
+    fn fills_a_batch(&self) -> bool {
+        let only_plain = self.money.is_empty() && self.holds.front().is_some_and(Ticket::is_plain_hold);
+        only_plain || self.money.len() + self.holds.len() >= self.flights.size()
     }
 
     /// How many of its batches may be under way at once.

@@ -121,6 +121,26 @@ fn a_product_whose_batch_commits_may_have_one_more_under_way() {
 }
 
 #[test]
+fn a_batch_is_followed_by_as_many_or_by_holds_that_may_be_joined() {
+    let queue = Arc::new(queue_of(10, 4));
+    let mut callers: Vec<Caller> = (0..4).map(|_| place(&queue, ONE, None)).collect();
+    assert_eq!(take(&queue).len(), 4);
+    set_committing(&queue, ONE, true);
+    callers.push(place(&queue, ONE, Some("k")));
+    callers.push(place(&queue, ONE, Some("l")));
+    callers.push(place(&queue, ONE, Some("m")));
+    assert!(take(&queue).is_empty(), "three after four are too few");
+    callers.push(settle(&queue, ONE, 7));
+    assert_eq!(take(&queue).len(), 4);
+    finish(&queue, [ONE]);
+    callers.extend((0..4).map(|_| place(&queue, ONE, None)));
+    assert_eq!(take(&queue).len(), 4);
+    set_committing(&queue, ONE, true);
+    callers.push(place(&queue, ONE, None));
+    assert_eq!(take(&queue).len(), 1, "others can join it");
+}
+
+#[test]
 fn a_commit_in_doubt_is_not_followed() {
     let queue = Arc::new(queue_of(10, 4));
     let _first = place(&queue, ONE, None);
