@@ -361,7 +361,8 @@ impl Worker {
     }
 
     fn drop_gone(&self, batch: &mut Batch) {
-        self.shared.keep(&mut batch.tickets, |ticket| !ticket.is_gone());
+        let now = Instant::now();
+        self.shared.keep(&mut batch.tickets, |ticket| !ticket.is_gone(now));
     }
 }
 

@@ -161,7 +161,8 @@ impl Lane {
             Class::Hold => &self.holds,
             Class::Money | Class::Internal => &self.money,
         };
-        let waits = tickets.iter().find(|ticket| ticket.class == class && !ticket.is_gone());
+        let now = Instant::now();
+        let waits = tickets.iter().find(|ticket| ticket.class == class && !ticket.is_gone(now));
         waits.map(|ticket| ticket.queued_at).into_iter().chain(self.flights.oldest(class)).min()
     }
 
@@ -187,9 +188,9 @@ pub(super) fn make_room(tickets: &mut VecDeque<Ticket>) -> Vec<KeyName> {
 }
 
 fn forget_gone(tickets: &mut VecDeque<Ticket>) -> Vec<KeyName> {
-    let mut freed = Vec::new();
+    let (mut freed, now) = (Vec::new(), Instant::now());
     tickets.retain(|ticket| {
-        let is_gone = ticket.is_gone();
+        let is_gone = ticket.is_gone(now);
         if is_gone {
             freed.extend(ticket.key_name());
         }

@@ -504,9 +504,9 @@ impl State {
         let mut freed = Vec::new();
         let (now, takes) = (Instant::now(), lane.pace.flight());
         lane.take(most, |flights, ticket| {
-            let taken = ticket.take(takes);
+            let taken = ticket.take(now, takes);
             if taken {
-                self.waiting.go(ticket.class, ticket.queued_at);
+                self.waiting.go(ticket.class, ticket.queued_at, now);
                 flights.note(flight, now, &ticket);
                 batch.push(ticket);
             } else {
@@ -533,8 +533,8 @@ impl State {
             && let Some(ticket) = lane.take_plain_hold(&mut is_wanted)
         {
             // Its caller may have left; a plain hold has no key to give back.
-            if ticket.take(takes) {
-                self.waiting.go(ticket.class, ticket.queued_at);
+            if ticket.take(now, takes) {
+                self.waiting.go(ticket.class, ticket.queued_at, now);
                 lane.flights.note(flight, now, &ticket);
                 more.push(ticket);
             }

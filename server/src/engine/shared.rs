@@ -187,7 +187,8 @@ impl Shared {
 
     /// Claims the tickets for a decision; those whose callers withdrew are out.
     pub(super) fn claim(&self, tickets: &mut Vec<Ticket>) {
-        self.keep(tickets, Ticket::claim);
+        let now = Instant::now();
+        self.keep(tickets, |ticket| ticket.claim(now));
     }
 
     /// Answers the commands that would move units of products whose counters are broken: each would break the

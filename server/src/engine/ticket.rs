@@ -113,9 +113,9 @@ impl Ticket {
     /// Out of the queue, into a batch that takes about `flight`. `false`: its caller withdrew it, or is about to, since
     /// its deadline has come; or it is a wish that would be fulfilled when nobody waits for it any more, and keep
     /// units from others.
-    pub(super) fn take(&self, flight: Duration) -> bool {
+    pub(super) fn take(&self, now: Instant, flight: Duration) -> bool {
         let needs = if self.class == Class::Hold { flight } else { Duration::ZERO };
-        !self.is_late_in(needs) && self.claim.step(QUEUED, TAKEN)
+        !self.is_late(now + needs) && self.claim.step(QUEUED, TAKEN)
     }
 
     /// Back from a batch into the queue. `false`: its caller withdrew it.
@@ -124,8 +124,8 @@ impl Ticket {
     }
 
     /// From here on its caller cannot withdraw it. `false`: it did, or its deadline has come.
-    pub(super) fn claim(&self) -> bool {
-        !self.is_late() && self.claim.step(TAKEN, DECIDED)
+    pub(super) fn claim(&self, now: Instant) -> bool {
+        !self.is_late(now) && self.claim.step(TAKEN, DECIDED)
     }
 
     /// Its transaction was surely rolled back. `false`: its caller left without an answer.
@@ -134,18 +134,14 @@ impl Ticket {
     }
 
     /// Whether its caller withdrew it or left, or will as soon as it looks at the clock.
-    pub(super) fn is_gone(&self) -> bool {
-        matches!(self.claim.0.load(Ordering::Acquire), WITHDRAWN | LEFT) || self.is_late()
+    pub(super) fn is_gone(&self, now: Instant) -> bool {
+        matches!(self.claim.0.load(Ordering::Acquire), WITHDRAWN | LEFT) || self.is_late(now)
     }
 
     /// A busy process wakes a caller later than at its deadline; its command must not be carried out meanwhile.
     /// Dropped unanswered it tells its caller at once that nothing happened.
-    fn is_late(&self) -> bool {
-        self.is_late_in(Duration::ZERO)
-    }
-
-    fn is_late_in(&self, time: Duration) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= Instant::now() + time)
+    fn is_late(&self, at: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= at)
     }
 
     /// Sends the answer; a caller that is gone does not get it.

@@ -63,9 +63,9 @@ impl Waiting {
     }
 
     /// A command that waited since then goes with a batch.
-    pub(super) fn go(&self, class: Class, since: Instant) {
+    pub(super) fn go(&self, class: Class, since: Instant, now: Instant) {
         if let Some((_, queue, _)) = self.of(class) {
-            self.metrics.queue_wait.of(queue).observe(since.elapsed().as_secs_f64());
+            self.metrics.queue_wait.of(queue).observe(now.saturating_duration_since(since).as_secs_f64());
         }
         self.leave(class);
     }

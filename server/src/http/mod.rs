@@ -21,6 +21,8 @@ pub(crate) mod format;
 mod fuzz;
 mod holds;
 mod json;
+#[cfg(target_os = "linux")]
+mod memory;
 mod openapi;
 mod operators;
 mod ops;

@@ -209,6 +209,8 @@ async fn accept(listener: &TcpListener, kind: Listener, most: usize, shared: &Ar
             Ok((stream, peer)) => {
                 failing = false;
                 if let Ok(permit) = Arc::clone(&room).try_acquire_owned() {
+                    #[cfg(target_os = "linux")]
+                    super::memory::fit_to(most - room.available_permits());
                     let (shared, stop) = (Arc::clone(shared), stop.subscribe());
                     let open = Open::new(&shared.config.metrics.http, permit);
                     tokio::spawn(async move {

@@ -107,10 +107,10 @@ fn who_is_forgotten_gives_its_key_back() {
 fn a_wish_goes_with_no_batch_that_it_cannot_wait_for() {
     let counter = Counter::new();
     let (wish, _caller) = counter.wish(None);
-    assert!(!wish.take(Duration::from_mins(2)), "its deadline is in a minute");
-    assert!(wish.take(Duration::from_secs(1)));
+    assert!(!wish.take(Instant::now(), Duration::from_mins(2)), "its deadline is in a minute");
+    assert!(wish.take(Instant::now(), Duration::from_secs(1)));
     let (payment, _caller) = counter.payment();
-    assert!(payment.take(Duration::from_mins(2)), "a payment counts, whether its answer is heard or not");
+    assert!(payment.take(Instant::now(), Duration::from_mins(2)), "a payment counts, whether its answer is heard or not");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn whose_deadline_has_come_is_gone() {
     let mut lane = Lane::new(8, true);
     let command = counter.wish(None).0.command.clone();
     let (ticket, _caller) = Ticket::new(ONE, command, Class::Hold, Some(Instant::now()), &counter.0);
-    assert!(!ticket.take(Duration::ZERO) && !ticket.claim());
+    assert!(!ticket.take(Instant::now(), Duration::ZERO) && !ticket.claim(Instant::now()));
     lane.push(ticket);
     assert_eq!(lane.oldest(Class::Hold), None);
     lane.forget_gone();

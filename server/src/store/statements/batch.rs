@@ -233,19 +233,9 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
         *new_movements.entry(movement.product_id).or_default() += 1;
     }
     for products in changes.products.chunks(PRODUCTS_PER_UPDATE) {
-        let cases = |value: &dyn Fn(&Product) -> String| {
-            let mut sql = "CASE id".to_owned();
-            for product in products {
-                for part in [" WHEN ", &product.id.to_string(), " THEN ", &value(product)] {
-                    sql.push_str(part);
-                }
-            }
-            sql + " END"
-        };
-        let loaded_seq = |product: &Product| {
-            let new = new_movements.get(&product.id).copied().unwrap_or(0);
-            product.movement_seq.saturating_sub(new).to_string()
-        };
+        let new_movements = |product: &Product| new_movements.get(&product.id).copied().unwrap_or(0);
+        let loaded_seq = |product: &Product| product.movement_seq.saturating_sub(new_movements(product)).to_string();
+        let cases = |value: &dyn Fn(&Product) -> String| cases(products, value);
         let reason = |product: &Product| match &product.status {
             ProductStatus::OnSale => "NULL".to_owned(),
             ProductStatus::Suspended { reason } => dialect.text(reason),
@@ -258,7 +248,8 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
             cases(&reason),
             cases(&|product| product.stock_available.to_string()),
             cases(&|product| product.stock_reserved.to_string()),
-            cases(&|product| product.movement_seq.to_string()),
+            // The guard holds the old one against what was loaded, and mostly all have as many new ones.
+            cases(&|product| format!("movement_seq + {}", new_movements(product))),
             cases(&|product| product.updated_at.0.to_string()),
         );
         let ids: Vec<ProductId> = products.iter().map(|product| product.id).collect();
@@ -266,6 +257,24 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
         // sees the row as it was.
         update(writes, "products", &set, &ids, &format!("movement_seq = {}", cases(&loaded_seq)));
     }
+}
+
+/// What `value` is for each of `products`, by the id of the row: if it is the same for all, as nearly every column of
+/// nearly every batch is, without asking which row it is.
+fn cases(products: &[Product], value: &dyn Fn(&Product) -> String) -> String {
+    let values: Vec<String> = products.iter().map(value).collect();
+    if let Some(first) = values.first()
+        && values.iter().all(|value| value == first)
+    {
+        return first.clone();
+    }
+    let mut sql = "CASE id".to_owned();
+    for (product, value) in products.iter().zip(&values) {
+        for part in [" WHEN ", &product.id.to_string(), " THEN ", value] {
+            sql.push_str(part);
+        }
+    }
+    sql + " END"
 }
 
 /// Forgets the breaches that an operator accepted, of products that are suspended now and were not. A row
