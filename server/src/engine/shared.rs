@@ -131,7 +131,11 @@ impl Shared {
     }
 
     fn learn(&self, product_id: ProductId, status: &ProductStatus, free: u64) {
-        self.hints.insert(product_id, if *status == ProductStatus::OnSale { free } else { 0 });
+        let free = if *status == ProductStatus::OnSale { free } else { 0 };
+        // Every read tells, and mostly what was known.
+        if self.hint(product_id) != Some(free) {
+            self.hints.insert(product_id, free);
+        }
     }
 
     /// A batch was committed: remember where its rows belong, what is left, and what comes due.

@@ -2,7 +2,10 @@
 //!
 //! What does not belong here: changing products (`operators.rs`).
 
+use std::sync::Arc;
+
 use http::StatusCode;
+use quick_cache::sync::Cache;
 use sale::{ProductId, ProductStatus, Terms};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,6 +18,9 @@ use crate::engine::ProductReading;
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 200;
+
+/// How many products' last answers are kept.
+const SHOWN_MAX: usize = 10_000;
 
 /// A product as it is on sale.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -94,6 +100,33 @@ impl ProductAnswer {
     }
 }
 
+/// The last answer of each product: many ask for the same one, and see the same until its stock changes.
+pub(super) struct ShownProducts(Cache<ProductId, Arc<ShownProduct>>);
+
+struct ShownProduct {
+    reading: ProductReading,
+    answer: Answer,
+}
+
+impl ShownProducts {
+    /// With room for [`SHOWN_MAX`].
+    pub(super) fn new() -> Self {
+        Self(Cache::new(SHOWN_MAX))
+    }
+
+    /// The answer that shows what was read.
+    fn answer(&self, reading: ProductReading) -> Answer {
+        if let Some(shown) = self.0.get(&reading.id)
+            && shown.reading == reading
+        {
+            return shown.answer.clone();
+        }
+        let (id, answer) = (reading.id, ProductAnswer::answer(StatusCode::OK, reading.clone()));
+        self.0.insert(id, Arc::new(ShownProduct { reading, answer: answer.clone() }));
+        answer
+    }
+}
+
 /// Some products, in the order of their ids.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct ProductPage {
@@ -142,7 +175,7 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
 pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
     let reading = call.engine()?.product(call.product_id(), call.deadline).await;
     let reading = reading.map_err(|it| Problem::rejected(&it, Named::InPath))?.ok_or(Problem::NotFound)?;
-    Ok(ProductAnswer::answer(StatusCode::OK, reading))
+    Ok(call.shared.shown_products.answer(reading))
 }
 
 pub(super) async fn limits(call: Call) -> Result<Answer, Problem> {
@@ -180,7 +213,39 @@ pub(super) fn page(query: &str) -> Result<(ProductId, u32), FieldErrors> {
 
 #[cfg(test)]
 mod tests {
+    use sale::{Money, Timestamp};
+
     use super::*;
+    use crate::engine::{Description, Stock};
+
+    #[test]
+    fn a_product_is_shown_as_it_was_read_whatever_was_shown_before() {
+        let description = Description {
+            name: "Console".to_owned(),
+            description: String::new(),
+            price: Money(9_999),
+            created_at: Timestamp(0),
+        };
+        let stock = Stock {
+            status: ProductStatus::OnSale,
+            stock_available: 100,
+            stock_reserved: 0,
+            updated_at: Timestamp(0),
+            due_units: 0,
+        };
+        let reading = ProductReading { id: ProductId(1), description, stock };
+        let mut sold = reading.clone();
+        sold.stock.stock_reserved = 1;
+        let mut renamed = sold.clone();
+        renamed.description.name = "Console, second edition".to_owned();
+        let mut other = renamed.clone();
+        other.id = ProductId(2);
+        let shown = ShownProducts::new();
+        for reading in [&reading, &reading, &sold, &renamed, &sold, &other, &sold, &reading] {
+            let (kept, made) = (shown.answer(reading.clone()), ProductAnswer::answer(StatusCode::OK, reading.clone()));
+            assert_eq!(format!("{kept:?}"), format!("{made:?}"));
+        }
+    }
 
     #[test]
     fn a_page_has_a_beginning_and_a_length() {

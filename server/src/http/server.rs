@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::Config;
 use super::access::{Access, MetricsAccess, Tokens};
 use super::docs::Docs;
+use super::products::ShownProducts;
 use super::quotas::Quotas;
 use super::routes::{Listener, Routes, UNMATCHED};
 use super::{connection, openapi, service};
@@ -44,6 +45,7 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) routes: Routes,
     pub(super) docs: Docs,
+    pub(super) shown_products: ShownProducts,
     /// Where requests are counted, by the position of their route.
     pub(super) requests: RequestMetrics,
     /// How often clients may call, if it matters.
@@ -102,7 +104,8 @@ impl Server {
         let tokens = config.api_tokens.as_ref().map_or(0, Tokens::count);
         let quotas = Quotas::new(&config.quotas, tokens, &config.metrics.http);
         let (engine, draining) = (OnceLock::new(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { config, routes, docs: Docs::new(), requests, quotas, engine, draining });
+        let (docs, shown_products) = (Docs::new(), ShownProducts::new());
+        let shared = Arc::new(Shared { config, routes, docs, shown_products, requests, quotas, engine, draining });
         Ok(Self { api, ops, api_addr, ops_addr, shared })
     }
 

@@ -110,7 +110,10 @@ fn a_wish_goes_with_no_batch_that_it_cannot_wait_for() {
     assert!(!wish.take(Instant::now(), Duration::from_mins(2)), "its deadline is in a minute");
     assert!(wish.take(Instant::now(), Duration::from_secs(1)));
     let (payment, _caller) = counter.payment();
-    assert!(payment.take(Instant::now(), Duration::from_mins(2)), "a payment counts, whether its answer is heard or not");
+    assert!(
+        payment.take(Instant::now(), Duration::from_mins(2)),
+        "a payment counts, whether its answer is heard or not"
+    );
 }
 
 #[test]
