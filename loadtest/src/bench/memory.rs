@@ -21,6 +21,8 @@ use super::{BenchError, Say};
 
 /// Files that a process has open besides its connections.
 const OTHER_FILES: u64 = 200;
+/// Connections to the server besides the idle ones, at most.
+const MORE_CONNECTIONS: u32 = 2_000;
 /// How long the load of the peak goes on.
 const LOAD: Duration = Duration::from_secs(5);
 
@@ -32,7 +34,9 @@ pub(super) async fn measure(hands: &Hands<'_>, results: &mut Results) -> Result<
     hands.go_on()?;
     let idle_connections = hands.settings.idle_connections;
     allow_files(u64::from(idle_connections) + OTHER_FILES, hands.say);
-    let station = hands.servers.start(hands.databases.fresh().await?, &[]).await?;
+    // Beside them are those of the operator and of the load.
+    let most = (idle_connections + MORE_CONNECTIONS).to_string();
+    let station = hands.servers.start(hands.databases.fresh().await?, &[("MAX_CONNECTIONS", &most)]).await?;
     let product = station.add_product("hot", PLENTY).await?;
     let read = || {
         Memory::of(station.process_id()).ok_or(BenchError::Unreadable { what: "the memory of the server from /proc" })

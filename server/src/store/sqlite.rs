@@ -42,10 +42,6 @@ const MIGRATION_LOCK_WAIT: Duration = Duration::from_mins(1);
 /// each of which has its own.
 const BATCH_CACHE: &str = "-65536";
 
-/// After so many pages (4 KiB) the log is brought into the file. A page that changes with every batch is then written there
-/// once for all of them; a log of 32 MiB is read in a moment at the next start.
-const CHECKPOINT_PAGES: &str = "8192";
-
 /// The file of an SQLite URL; `None` if it is a URL of another kind.
 pub(super) fn path_of(url: &str) -> Result<Option<PathBuf>, StoreError> {
     let Some(rest) = url.strip_prefix("sqlite:") else { return Ok(None) };
@@ -97,7 +93,6 @@ impl Sqlite {
             .foreign_keys(true)
             .busy_timeout(lock_wait)
             .pragma("cache_size", if purpose == Purpose::Batches { BATCH_CACHE } else { "-2000" })
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("query_only", if read_only { "ON" } else { "OFF" })
             // Rows of a large result wait in the connection's thread less often.
             .row_buffer_size(1024)
