@@ -23,3 +23,18 @@ pub(super) fn fit_to(connections: usize) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::thread::transparent_huge_pages_are_disabled;
+
+    use super::*;
+
+    #[test]
+    fn pages_are_small_from_many_connections_on() {
+        fit_to(MANY);
+        assert_eq!(transparent_huge_pages_are_disabled(), Ok(false));
+        fit_to(MANY + 1);
+        assert_eq!(transparent_huge_pages_are_disabled(), Ok(true));
+    }
+}

@@ -60,6 +60,26 @@ async fn readers_are_bounded_and_half_of_the_room_is_for_money() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_round_waits_for_the_one_under_way_with_all_who_come_meanwhile_but_not_for_long() {
+    let slow = Slow::start(10);
+    let mut under_way = slow.reads.get(1).boxed();
+    assert!(poll!(&mut under_way).is_pending());
+    tokio::task::yield_now().await;
+    assert_eq!(*slow.asked.lock().unwrap(), [BTreeSet::from([1])], "who finds no round under way waits for nobody");
+    let (mut early, mut late) = (slow.reads.get(2).boxed(), slow.reads.get(3).boxed());
+    assert!(poll!(&mut early).is_pending());
+    tokio::time::advance(PATIENCE / 2).await;
+    assert!(poll!(&mut late).is_pending());
+    tokio::task::yield_now().await;
+    assert_eq!(slow.asked.lock().unwrap().len(), 1, "the first round may end any moment");
+    tokio::time::advance(PATIENCE).await;
+    tokio::task::yield_now().await;
+    assert_eq!(*slow.asked.lock().unwrap(), [BTreeSet::from([1]), BTreeSet::from([2, 3])]);
+    slow.open.send_replace(true);
+    assert_eq!((under_way.await, early.await, late.await), (Ok(Some(1)), Ok(Some(2)), Ok(Some(3))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_left_before_its_round_is_not_asked_for() {
     let slow = Slow::start(10);
     let mut first: Vec<_> = Vec::new();

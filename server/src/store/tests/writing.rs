@@ -336,22 +336,38 @@ async fn a_strangers_lock_does_not_hold_up_the_answer(place: Place) {
 }
 
 async fn many_products_in_one_batch(place: Place) {
-    let mut products = Vec::new();
-    for _ in 0..70 {
-        products.push(place.product(10).await);
+    // Of some all columns are alike, and of none of the others.
+    for differ in [false, true] {
+        let differing = |i: usize, most: usize| if differ { i % most } else { 0 };
+        let (mut commands, mut expected) = (Vec::new(), HashMap::new());
+        for i in 0..70 {
+            let stock = 10 + differing(i, 7);
+            let product_id = place.product(stock as u64).await;
+            let holds = 1 + differing(i, 3);
+            for n in 0..holds {
+                commands.push((product_id, super::place(HoldId(product_id.0 * 10 + n as u64), product_id, 2, None)));
+            }
+            let reason = "found in the back room; 100 % 'certain'".to_owned();
+            let suspend = Command::Suspend { product_id, reason: reason.clone() };
+            commands.extend((differing(i, 5) == 1).then_some((product_id, suspend)));
+            let status = if differing(i, 5) == 1 { ProductStatus::Suspended { reason } } else { ProductStatus::OnSale };
+            expected.insert(product_id, (stock as u64, 2 * holds as u64, status));
+        }
+        let mut writer = place.writer().await;
+        let needs = Needs::of(commands.iter().map(|(id, command)| (*id, command)));
+        let loaded = writer.load(&needs).await.expect("the products are locked");
+        let commands: Vec<Command> = commands.into_iter().map(|(_, command)| command).collect();
+        let decision = sale::decide(loaded.state, &commands, &TERMS).expect("no invariant is broken");
+        writer.commit(place.batch(), &decision.changes).await.expect("it is committed");
+        let products: Vec<ProductId> = expected.keys().copied().collect();
+        let stocks = place.store.stocks(&products, &[]).await.expect("the stocks are read").stocks;
+        let found: HashMap<ProductId, (u64, u64, ProductStatus)> = stocks
+            .into_iter()
+            .map(|(id, stock)| (id, (stock.stock_available, stock.stock_reserved, stock.status)))
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
     }
-    let commands: Vec<(ProductId, Command)> =
-        products.iter().map(|id| (*id, super::place(HoldId(id.0), *id, 3, None))).collect();
-    let mut writer = place.writer().await;
-    let needs = Needs::of(commands.iter().map(|(id, command)| (*id, command)));
-    let loaded = writer.load(&needs).await.expect("the products are locked");
-    let commands: Vec<Command> = commands.into_iter().map(|(_, command)| command).collect();
-    let decision = sale::decide(loaded.state, &commands, &TERMS).expect("no invariant is broken");
-    writer.commit(place.batch(), &decision.changes).await.expect("it is committed");
-    let stocks = place.store.stocks(&products, &[]).await.expect("the stocks are read").stocks;
-    assert_eq!(stocks.len(), 70);
-    assert!(stocks.values().all(|stock| (stock.stock_available, stock.stock_reserved) == (10, 3)));
-    assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
 }
 
 #[test]
