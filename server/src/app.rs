@@ -107,6 +107,7 @@ pub async fn serve(config: Config, traces: Traces) -> Result<(), StartError> {
                 batch_max: config.batch_max,
                 product_cache: config.product_cache,
                 tends_deadlines: true,
+                fresh_max: engine::FRESH_MAX,
                 traces: traces.clone(),
             };
             let engine = Engine::start(Arc::clone(&store), settings, metrics.engine.clone());
@@ -179,6 +180,7 @@ pub fn start_engine(store: Arc<dyn Store>) -> Engine {
         batch_max: 1,
         product_cache: Duration::ZERO,
         tends_deadlines: false,
+        fresh_max: engine::FRESH_MAX,
         traces: Traces::default(),
     };
     Engine::start(store, settings, Metrics::new().engine)

@@ -19,10 +19,6 @@ use crate::store::{BatchId, Conflict, Fault, StoreError, Writer};
 use crate::telemetry::labels::{Phase, RetryReason};
 use crate::telemetry::traces::TransactionSpan;
 
-/// A batch that took longer to be loaded takes no more holds in: they would be dated by a clock that was read before
-/// they came. What a hold loses of its time by that is less than the way to a customer takes.
-const FRESH_MAX: Duration = Duration::from_millis(20);
-
 /// Why an attempt did not end with answers. Nothing of it was committed, but for `Unknown`.
 pub(super) enum Trouble {
     Conflict(Conflict),
@@ -131,7 +127,7 @@ impl Worker {
         self.is_over(Phase::Load, began + loaded.lock_wait, loaded.load);
         let deciding = SystemTime::now();
 
-        if batch.is_whole && asked_at.elapsed() <= FRESH_MAX {
+        if batch.is_whole && asked_at.elapsed() <= shared.settings.fresh_max {
             self.top_up(batch, &needs, &loaded.state);
         }
         // Who gave up while we waited for the lock is out; from here on callers have to wait.

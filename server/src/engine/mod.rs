@@ -70,9 +70,16 @@ pub struct Settings {
     /// Whether it looks for holds and orders that are overdue. Servers do; an engine that only carries out
     /// one command leaves them to the servers.
     pub tends_deadlines: bool,
+    /// How long a batch may take to be loaded and still take in holds that came meanwhile: [`FRESH_MAX`], but where
+    /// a test must not depend on the time.
+    pub fresh_max: Duration,
     /// What records transactions.
     pub traces: Traces,
 }
+
+/// A batch that took longer to be loaded takes no more holds in: they would be dated by a clock that was read before
+/// they came. What a hold loses of its time by that is less than the way to a customer takes.
+pub const FRESH_MAX: Duration = Duration::from_millis(20);
 
 /// The engine: cheap to clone, shared by all connections.
 #[derive(Clone)]
