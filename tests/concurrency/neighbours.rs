@@ -184,7 +184,8 @@ async fn one_poisoned_command_fails_alone(setup: Setup) {
 
 async fn an_inconsistent_product_is_taken_out_alone(setup: Setup) {
     let sale = setup.setting("RECONCILE_SECONDS", "1").start().await;
-    let (broken, sound) = (sale.product(100).await, sale.product(100).await);
+    // Until it is suspended both sell as fast as they can.
+    let (broken, sound) = (sale.product(1_000_000).await, sale.product(1_000_000).await);
     sale.hold(broken, 1).await;
     sale.database
         .execute(&format!("UPDATE products SET stock_reserved = stock_reserved + 1 WHERE id = {broken}"))

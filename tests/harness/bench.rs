@@ -53,7 +53,9 @@ async fn a_quick_bench_measures_every_kind_of_row_and_proves_it(setup: Setup) {
         assert_eq!(results["paced"][0]["failed"], 0, "{results}");
         assert!(results["paced"][0]["transaction_microseconds"].as_f64().expect("a time") > 0.0, "{results}");
         let memory = |name: &str| results["memory"][name].as_u64().expect("bytes");
-        assert!(memory("with_idle_connections_bytes") >= memory("idle_bytes"), "{results}");
+        // Of the first two either may be more: an allocator gives back what it does not need.
+        let most = memory("idle_bytes").max(memory("with_idle_connections_bytes"));
+        assert!(memory("idle_bytes") > 0 && memory("peak_bytes") >= most, "{results}");
     }
     // Those of the round, that of memory, the empty one and the full one.
     assert!(results["audited"]["databases"].as_u64().expect("a number") >= 4, "{results}");

@@ -83,9 +83,10 @@ impl Clocks {
     /// Begins to look. What is found is taken down by `recorder`, and told to `note`.
     pub(super) fn watch(recorder: Recorder, note: impl Fn(&str) + Send + 'static) -> Self {
         let (stop, stopped) = channel();
+        // Here, since nobody knows when the thread gets to run.
+        let mut last = Reading::now(&recorder);
+        recorder.beat();
         let thread = std::thread::spawn(move || {
-            let mut last = Reading::now(&recorder);
-            recorder.beat();
             loop {
                 let is_over = stopped.recv_timeout(INTERVAL) != Err(RecvTimeoutError::Timeout);
                 let next = Reading::now(&recorder);
