@@ -177,6 +177,12 @@ async fn recovers(sale: &Sale, product: u64) {
         if waiting == 0.0 { Ok(()) } else { Err(waiting) }
     })
     .await;
+    // Whoever came last before its callers left may have found it full, and it is not asked again for a moment.
+    eventually("a hold is let in", async || {
+        let answer = sale.send(&hold(product, 1)).await;
+        if answer.status == 201 { Ok(()) } else { Err(answer.text()) }
+    })
+    .await;
     for _ in 0..50 {
         sale.hold(product, 1).await;
     }
