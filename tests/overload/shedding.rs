@@ -177,7 +177,7 @@ async fn recovers(sale: &Sale, product: u64) {
         if waiting == 0.0 { Ok(()) } else { Err(waiting) }
     })
     .await;
-    // Whoever came last before its callers left may have found it full, and it is not asked again for a moment.
+    // A door that was shut (`engine/doors.rs`) stays shut for a moment after the callers behind it have left.
     eventually("a hold is let in", async || {
         let answer = sale.send(&hold(product, 1)).await;
         if answer.status == 201 { Ok(()) } else { Err(answer.text()) }

@@ -92,12 +92,12 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(lock_wait)
-            .pragma("cache_size", if purpose == Purpose::Batches { BATCH_CACHE } else { "-2000" })
             .pragma("query_only", if read_only { "ON" } else { "OFF" })
             // Rows of a large result wait in the connection's thread less often.
             .row_buffer_size(1024)
             .statement_cache_capacity(0)
             .disable_statement_logging();
+        let options = if purpose == Purpose::Batches { options.pragma("cache_size", BATCH_CACHE) } else { options };
         let started = Instant::now();
         loop {
             match options.connect().await {
