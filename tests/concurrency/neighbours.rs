@@ -19,7 +19,7 @@ mod on_mariadb {
     for_mariadb!(
         a_product_locked_by_hand_stops_no_other,
         many_products_locked_by_hand_stop_no_other,
-        a_table_locked_by_hand_stops_no_command_that_does_not_want_it,
+        what_is_locked_by_hand_besides_stops_no_command_that_does_not_want_it,
         a_silent_connection_stops_its_product_for_a_minute_at_most
     );
 
@@ -85,26 +85,51 @@ mod on_mariadb {
         sale.assert_audit_passes().await;
     }
 
-    async fn a_table_locked_by_hand_stops_no_command_that_does_not_want_it(setup: Setup) {
+    async fn what_is_locked_by_hand_besides_stops_no_command_that_does_not_want_it(setup: Setup) {
+        const PRODUCTS: usize = 8;
         let sale = setup.start().await;
-        let products = [sale.product(1000).await, sale.product(1000).await, sale.product(1000).await];
-        for _ in 0..rounds(1, 5) {
+        let mut products = Vec::new();
+        for _ in 0..PRODUCTS {
+            products.push(sale.product(1_000_000).await);
+        }
+        for round in 0..rounds(1, 3) {
+            // News of payments want what is locked, and holds do not. There are more than can be waited for one after the
+            // other, and none of the last product.
             let mut orders = Vec::new();
-            for product in &products[..2] {
+            for product in products[..PRODUCTS - 1].iter().cycle().take(2 * PRODUCTS) {
                 let held = sale.hold(*product, 1).await;
                 orders.push(sale.order(held).await);
             }
-            let news = |order: &u64| payment(&format!("event of {order}"), *order, "success");
-            let mut session = sale.database.session().await.or_fail();
-            session.execute("LOCK TABLES payment_events WRITE").await.or_fail();
-            // News of a payment wants the table, holds do not; in one burst they would share transactions.
-            let mut requests: Vec<_> = orders.iter().map(news).collect();
-            requests.extend((0..30).map(|n| hold(products[n % 3], 1)));
-            let mut answers = all(sale.client.burst(requests).await);
-            let holds = answers.split_off(orders.len());
-            assert_eq!(statuses(&holds), BTreeMap::from([((201, String::new()), 30)]));
-            assert!(answers.iter().all(|answer| answer.status == 503), "{:?}", statuses(&answers));
-            session.execute("UNLOCK TABLES").await.or_fail();
+            let list = orders.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+            for (name, lock, unlock) in [
+                ("who reads", "LOCK TABLES payment_events WRITE", "UNLOCK TABLES"),
+                ("who writes", "LOCK TABLES payment_events READ", "UNLOCK TABLES"),
+                ("rows", &format!("UPDATE orders SET updated_at = updated_at + 1 WHERE id IN ({list})"), "ROLLBACK"),
+            ] {
+                let mut session = sale.database.session().await.or_fail();
+                session.execute("START TRANSACTION").await.or_fail();
+                session.execute(lock).await.or_fail();
+                let news = |order: &u64| payment(&format!("event of {order}"), *order, "success");
+                // In one burst they would share transactions.
+                let mut requests: Vec<_> = orders.iter().map(news).collect();
+                requests.extend((0..30).map(|n| hold(products[n % PRODUCTS], 1)));
+                let news = tokio::spawn({
+                    let client = sale.client.clone();
+                    async move { all(client.burst(requests).await) }
+                });
+                // And those that come one after the other, while the news are tried again and again.
+                let mut n = 0;
+                while !news.is_finished() {
+                    sale.hold(products[n % PRODUCTS], 1).await;
+                    n += 1;
+                }
+                let mut answers = news.await.or_fail();
+                let holds = answers.split_off(orders.len());
+                assert_eq!(statuses(&holds), BTreeMap::from([((201, String::new()), 30)]), "{name}, round {round}");
+                let refused = answers.iter().all(|answer| answer.status == 503);
+                assert!(refused, "{name}, round {round}: {:?}", statuses(&answers));
+                session.execute(unlock).await.or_fail();
+            }
             for order in &orders {
                 sale.pay(&format!("event of {order}"), *order, "success").await;
             }

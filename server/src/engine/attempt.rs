@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::Shared;
 use super::batch::Batch;
-use super::calls::{ANSWER_TIMEOUT, NoAnswer, answer_of, back_off, panic_message};
+use super::calls::{ANSWER_TIMEOUT, NoAnswer, answer_of, answered, back_off, panic_message};
 use super::ticket::Ticket;
 use crate::store::{BatchId, Conflict, Fault, StoreError, Writer};
 use crate::telemetry::labels::{Phase, RetryReason};
@@ -22,7 +22,7 @@ use crate::telemetry::traces::TransactionSpan;
 /// Why an attempt did not end with answers. Nothing of it was committed, but for `Unknown`.
 pub(super) enum Trouble {
     Conflict(Conflict),
-    /// A product stayed locked by somebody else for as long as a lock is waited for.
+    /// A product, or what else the batch wants, stayed locked by somebody else for as long as a lock is waited for.
     Locked,
     Disconnected(StoreError),
     /// The database took too long for a batch of this size, or is not there.
@@ -42,16 +42,9 @@ pub(super) struct Poison {
 }
 
 impl Trouble {
-    /// An error of loading, whose only waiting is for the locks of the products.
-    fn from_load(error: StoreError) -> Self {
-        match error.fault {
-            Fault::Retry(Conflict::LockTimeout) => Self::Locked,
-            _ => Self::from_store(error),
-        }
-    }
-
     fn from_store(error: StoreError) -> Self {
         match error.fault {
+            Fault::Retry(Conflict::LockTimeout) => Self::Locked,
             Fault::Retry(conflict) => Self::Conflict(conflict),
             Fault::Disconnected | Fault::OutcomeUnknown => Self::Disconnected(error),
             Fault::BatchExists | Fault::Refused => {
@@ -105,6 +98,7 @@ impl Worker {
             trace.is_batch(batch_id.0, needs.products.len());
         }
         let writer = self.connection().await?;
+        answered("what it waits for", writer.set_patience(batch.waits)).await.map_err(Trouble::from_store)?;
         let began = SystemTime::now();
         let asked_at = Instant::now();
         let answer = answer_of(writer.load(&needs)).await;
@@ -113,7 +107,7 @@ impl Worker {
             self.is_over(Phase::LockWait, began, asked_at.elapsed());
         }
         let loaded = match answer {
-            Ok(loaded) => loaded.map_err(Trouble::from_load)?,
+            Ok(loaded) => loaded.map_err(Trouble::from_store)?,
             Err(NoAnswer::TimedOut) => return Err(Trouble::timed_out("locking and loading")),
             Err(NoAnswer::Panicked(cause)) => {
                 self.writer = None;
@@ -122,7 +116,9 @@ impl Worker {
         };
         let loaded_at = Instant::now();
         shared.health.answered();
-        shared.queue.trust(needs.products.keys());
+        if batch.is_whole {
+            shared.queue.trust(needs.products.keys());
+        }
         self.is_over(Phase::LockWait, began, loaded.lock_wait);
         self.is_over(Phase::Load, began + loaded.lock_wait, loaded.load);
         let deciding = SystemTime::now();

@@ -17,17 +17,19 @@ pub(super) struct Batch {
     pub(super) flight: FlightId,
     /// Whether they are all that was handed out together, and not a part.
     pub(super) is_whole: bool,
+    /// Whether it waits for locks that others have. Not if it was found behind one: it keeps its products locked meanwhile.
+    pub(super) waits: bool,
     pub(super) tickets: Vec<Ticket>,
 }
 
 impl Batch {
     /// All that was handed out together.
     pub(super) fn new(flight: FlightId, tickets: Vec<Ticket>) -> Self {
-        Self { id: None, flight, is_whole: true, tickets }
+        Self { id: None, flight, is_whole: true, waits: true, tickets }
     }
 
-    fn part(flight: FlightId, tickets: Vec<Ticket>) -> Self {
-        Self { is_whole: false, ..Self::new(flight, tickets) }
+    fn part(flight: FlightId, waits: bool, tickets: Vec<Ticket>) -> Self {
+        Self { is_whole: false, waits, ..Self::new(flight, tickets) }
     }
 
     pub(super) fn products(&self) -> BTreeSet<ProductId> {
@@ -45,7 +47,7 @@ impl Batch {
             let part = part_of.get(&ticket.product_id).copied().unwrap_or_default();
             batches.entry(part).or_default().push(ticket);
         }
-        batches.into_values().map(|tickets| Self::part(self.flight, tickets)).collect()
+        batches.into_values().map(|tickets| Self::part(self.flight, self.waits, tickets)).collect()
     }
 
     /// The commands of these products, taken out of the batch.
@@ -58,11 +60,11 @@ impl Batch {
     /// The wishes for units, and all else.
     pub(super) fn part_wishes(self) -> (Self, Self) {
         let (wishes, rest) = self.tickets.into_iter().partition(|ticket| ticket.class == Class::Hold);
-        (Self::part(self.flight, wishes), Self::part(self.flight, rest))
+        (Self::part(self.flight, self.waits, wishes), Self::part(self.flight, self.waits, rest))
     }
 
     pub(super) fn halve(mut self) -> Vec<Self> {
         let second = self.tickets.split_off(self.tickets.len() / 2);
-        vec![Self::part(self.flight, self.tickets), Self::part(self.flight, second)]
+        vec![Self::part(self.flight, self.waits, self.tickets), Self::part(self.flight, self.waits, second)]
     }
 }

@@ -25,8 +25,10 @@ const SUSPECT_FOR: Duration = Duration::from_secs(10);
 pub(super) enum Turn {
     /// With its locks, and with waiting for them.
     Try,
-    /// It is of one suspect: with a look whether that is still locked.
+    /// It is of one suspect: not while that is still locked.
     Look,
+    /// It is of one suspect, which is waited for if it is still locked.
+    Wait,
 }
 
 /// The products that are locked by somebody else, or were until lately.
@@ -123,7 +125,7 @@ impl Locked {
             Some(suspicion) if !self.is_tried && !others_due => {
                 suspicion.looks = 0;
                 self.is_tried = true;
-                Turn::Try
+                Turn::Wait
             }
             Some(_) | None => Turn::Look,
         }
@@ -132,6 +134,6 @@ impl Locked {
     /// A suspect that went is back.
     pub(super) fn is_back(&mut self, turn: Turn) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.is_tried &= turn != Turn::Try;
+        self.is_tried &= turn != Turn::Wait;
     }
 }

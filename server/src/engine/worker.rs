@@ -116,14 +116,19 @@ impl Worker {
     }
 
     async fn settle(&mut self, taken: Taken) {
-        let batch = Batch::new(taken.flight, taken.tickets);
+        let mut batch = Batch::new(taken.flight, taken.tickets);
         let mut lanes = Lanes { shared: Arc::clone(&self.shared), flight: taken.flight, products: batch.products() };
         let mut pending = Vec::new();
         match taken.turn {
-            Turn::Look => match self.find_locked(&lanes.products).await {
-                Look::Locked(locked) => self.put_back_locked(&locked, batch, &mut pending),
+            Turn::Look | Turn::Wait => match self.find_locked(&lanes.products).await {
+                // It may be suspected for what else its commands want.
+                Look::Locked(locked) if locked.is_empty() => {
+                    batch.waits = false;
+                    pending.push(batch);
+                }
+                Look::Locked(locked) if taken.turn == Turn::Look => self.put_back_locked(&locked, batch, &mut pending),
                 // Then it must be tried; what is wrong with the connection shows there.
-                Look::CannotTell | Look::NoConnection => pending.push(batch),
+                Look::Locked(_) | Look::CannotTell | Look::NoConnection => pending.push(batch),
             },
             Turn::Try => pending.push(batch),
         }
@@ -139,7 +144,7 @@ impl Worker {
 
     /// A lock that `batch` wanted was not granted in time: puts the products that somebody else keeps locked
     /// back into their lanes, and the rest into `pending`.
-    async fn part_locked(&mut self, batch: Batch, pending: &mut Vec<Batch>) {
+    async fn part_locked(&mut self, mut batch: Batch, pending: &mut Vec<Batch>) {
         let products = batch.products();
         let ours = self.shared.queue.shared_with_another(batch.flight, &products);
         if !ours.is_empty() {
@@ -152,6 +157,8 @@ impl Worker {
             // It was locked until a moment ago, or something else is: a whole table, or a row that only one
             // command wants. Wishes want the least, so they go first, and apart.
             Look::Locked(_) | Look::CannotTell => {
+                // Its parts have their products locked while they wait, and there may be many.
+                batch.waits = false;
                 let (wishes, rest) = batch.part_wishes();
                 if !wishes.tickets.is_empty() && !rest.tickets.is_empty() {
                     pending.extend([rest, wishes]);

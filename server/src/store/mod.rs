@@ -145,6 +145,13 @@ pub trait Writer: Send {
     /// committed.
     async fn was_committed(&mut self, batch: BatchId) -> Result<bool, StoreError>;
 
+    /// Whether the transactions to come wait for locks, of rows and of tables, as they do at first: for a second, at most.
+    /// One that does not fails as soon as it would have to, where the database can do so.
+    ///
+    /// # Errors
+    /// If the connection broke.
+    async fn set_patience(&mut self, waits: bool) -> Result<(), StoreError>;
+
     /// Which of `products` somebody else keeps locked at this moment, without waiting for any, and without
     /// locking any. `None` if this database cannot tell.
     ///

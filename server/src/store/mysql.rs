@@ -105,8 +105,9 @@ const SETTINGS: &str = "\
     SHOW VARIABLES LIKE 'wsrep_on'";
 
 /// Of all but migrations: who changes a table's schema keeps its metadata lock, for which the others would
-/// otherwise wait for a day.
-const METADATA_SETTINGS: &str = "SET SESSION lock_wait_timeout = 2";
+/// otherwise wait for a day. Whoever waits for a table keeps the products locked that it has, so it waits no longer
+/// than for a row.
+const METADATA_SETTINGS: &str = "SET SESSION lock_wait_timeout = 1";
 
 /// Of connections that write: a server that vanishes while it holds locks must not keep them for hours.
 const WRITE_SETTINGS: &str = "SET SESSION wait_timeout = 30, net_read_timeout = 30, net_write_timeout = 30";

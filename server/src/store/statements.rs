@@ -67,6 +67,19 @@ pub(super) fn look_at_lock(dialect: Dialect, id: ProductId) -> Option<String> {
     }
 }
 
+/// How long what follows waits for locks: for a second, or not at all; `None` where that is not for a statement to say.
+/// `MySQL` cannot wait for less than a second.
+pub(super) fn patience(dialect: Dialect, waits: bool) -> Option<String> {
+    let seconds = u8::from(waits);
+    match dialect {
+        Dialect::MySql => Some(format!(
+            "SET SESSION innodb_lock_wait_timeout = 1 /*M!100300 , innodb_lock_wait_timeout = {seconds}, \
+             lock_wait_timeout = {seconds} */"
+        )),
+        Dialect::Sqlite => None,
+    }
+}
+
 /// Holds by id, with the orders that they became.
 pub(super) fn holds(dialect: Dialect, ids: impl IntoIterator<Item = HoldId>) -> String {
     let from = holds_with_orders(dialect, PRIMARY);

@@ -24,12 +24,13 @@ pub(super) struct BatchWriter<S> {
     session: S,
     /// The clock of the transaction that is open.
     now: Timestamp,
+    waits: bool,
 }
 
 impl<S: Session> BatchWriter<S> {
     /// On a connection of its own.
     pub(super) fn new(session: S) -> Self {
-        Self { session, now: Timestamp(0) }
+        Self { session, now: Timestamp(0), waits: true }
     }
 
     /// Leaves no transaction behind when `result` is an error. If that fails, too, the next packet
@@ -113,6 +114,17 @@ impl<S: Session> Writer for BatchWriter<S> {
             None => self.abandon(batch).await?,
         };
         Ok(outcome == BatchOutcome::Committed)
+    }
+
+    async fn set_patience(&mut self, waits: bool) -> Result<(), StoreError> {
+        if self.waits == waits {
+            return Ok(());
+        }
+        if let Some(sql) = statements::patience(S::DIALECT, waits) {
+            self.session.run(sql).await?;
+        }
+        self.waits = waits;
+        Ok(())
     }
 
     async fn locked(&mut self, products: &[ProductId]) -> Result<Option<Vec<ProductId>>, StoreError> {

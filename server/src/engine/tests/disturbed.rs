@@ -182,6 +182,10 @@ impl Writer for DisturbedWriter {
         self.inner.was_committed(batch).await
     }
 
+    async fn set_patience(&mut self, waits: bool) -> Result<(), StoreError> {
+        self.inner.set_patience(waits).await
+    }
+
     async fn locked(&mut self, products: &[ProductId]) -> Result<Option<Vec<ProductId>>, StoreError> {
         self.plan.looks_at_locks.fetch_add(1, Ordering::SeqCst);
         self.inner.locked(products).await

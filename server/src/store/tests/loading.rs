@@ -1,6 +1,7 @@
 //! What a transaction locks and loads: the clock, the neighbours, due rows.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use sale::{DUE_PER_COMMAND, Timestamp};
 
@@ -154,9 +155,17 @@ async fn a_locked_product_is_not_waited_for_long(place: Place) {
     let mut holder = place.writer().await;
     holder.load(&needs_of(locked)).await.expect("locked");
     let mut writer = place.another_store().await.writer().await.expect("the database answers");
+    let began = Instant::now();
     let refused = within(writer.load(&needs_of(locked))).await;
     assert_eq!(fault(refused), Some(Fault::Retry(Conflict::LockTimeout)));
     if place.is_mysql() {
+        let waited = began.elapsed();
+        let began = Instant::now();
+        writer.set_patience(false).await.expect("it need not wait");
+        let refused = within(writer.load(&needs_of(locked))).await;
+        assert_eq!(fault(refused), Some(Fault::Retry(Conflict::LockTimeout)));
+        assert!(began.elapsed() < waited / 2, "it waited for {:?}, and before for {waited:?}", began.elapsed());
+        writer.set_patience(true).await.expect("it may wait");
         // Only the row is locked: its neighbours in a small table, and in the index, go on.
         let mut needs = needs_of(before);
         needs.products.insert(after, 0);
