@@ -27,13 +27,22 @@ pub(super) struct Migration {
 }
 
 /// All that this binary knows, in order.
-pub(super) const MIGRATIONS: [Migration; 1] = [Migration {
-    version: 1,
-    name: "sale",
-    oldest_known: 1,
-    mysql: include_str!("../../../migrations/mysql/0001_sale.sql"),
-    sqlite: include_str!("../../../migrations/sqlite/0001_sale.sql"),
-}];
+pub(super) const MIGRATIONS: [Migration; 2] = [
+    Migration {
+        version: 1,
+        name: "sale",
+        oldest_known: 1,
+        mysql: include_str!("../../../migrations/mysql/0001_sale.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0001_sale.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "numbers",
+        oldest_known: 1,
+        mysql: include_str!("../../../migrations/mysql/0002_numbers.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0002_numbers.sql"),
+    },
+];
 
 /// The newest version that this binary knows.
 const NEWEST: u64 = MIGRATIONS[MIGRATIONS.len() - 1].version;

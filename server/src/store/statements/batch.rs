@@ -1,10 +1,11 @@
-//! The statements that write one batch: its changes, and the row that says it was committed.
+//! The statements that write one batch: its changes, and the row that says it was committed. How rows are added is in
+//! `insert`.
 //!
 //! Every UPDATE carries a guard on what was loaded and must find exactly its rows, so that a row
 //! that changed under the lock (a bug, or a hand in the database) undoes the batch (I4, I5, I6).
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::{self, Display, Write as _};
+use std::fmt::Display;
 
 use sale::{
     Changes, Hold, HoldId, HoldStatus, Key, Movement, Order, OrderId, OrderStatus, PaymentEvent, PaymentStatus,
@@ -12,9 +13,10 @@ use sale::{
 };
 
 use super::super::BatchId;
-use super::super::dialect::{Bytes, Dialect, Nullable, list};
+use super::super::dialect::{Dialect, Nullable, list};
 use super::super::rows::Word;
 use super::super::session::{BatchRow, Write};
+use super::insert::{Column, Value, insert, insert_rows};
 
 /// How many products one UPDATE writes: many rows a statement, but no long search through its cases.
 const PRODUCTS_PER_UPDATE: usize = 32;
@@ -67,121 +69,74 @@ pub(in crate::store) fn insert_movements(movements: &[Movement]) -> String {
     insert_rows("movements", &MOVEMENT_COLUMNS, movements)
 }
 
-/// A column of a table, and what a new row has in it.
-struct Column<Row> {
-    name: &'static str,
-    /// Whether it is NULL in this row. A column that is so in every row is left out: what a database does
-    /// for a statement of hundreds of rows is largely the reading of its words.
-    is_null: fn(&Row) -> bool,
-    write: fn(&Row, &mut String) -> fmt::Result,
-}
-
-/// A column that is never NULL.
-const fn column<Row>(name: &'static str, write: fn(&Row, &mut String) -> fmt::Result) -> Column<Row> {
-    Column { name, is_null: |_| false, write }
-}
-
-/// A column that may be NULL.
-const fn nullable<Row>(
-    name: &'static str,
-    is_null: fn(&Row) -> bool,
-    write: fn(&Row, &mut String) -> fmt::Result,
-) -> Column<Row> {
-    Column { name, is_null, write }
-}
-
 const HOLD_COLUMNS: [Column<Hold>; 9] = [
-    column("id", |hold, sql| write!(sql, "{}", hold.id)),
-    column("product_id", |hold, sql| write!(sql, "{}", hold.product_id)),
-    column("quantity", |hold, sql| write!(sql, "{}", hold.quantity.get())),
-    column("status", |hold, sql| sql.write_str(hold_status(hold.status).0)),
-    column("created_at", |hold, sql| write!(sql, "{}", hold.created_at.0)),
-    column("expires_at", |hold, sql| write!(sql, "{}", hold.expires_at.0)),
-    nullable("release_reason", is_held, |hold, sql| write!(sql, "{}", hold_status(hold.status).1)),
-    nullable("released_at", is_held, |hold, sql| write!(sql, "{}", hold_status(hold.status).2)),
-    nullable("idempotency_key", |hold| hold.key.is_none(), |hold, sql| write_key(hold.key.as_ref(), sql)),
+    Column { name: "id", value: |hold| hold.id.0.into() },
+    Column { name: "product_id", value: |hold| hold.product_id.0.into() },
+    Column { name: "quantity", value: |hold| hold.quantity.units().into() },
+    Column { name: "status", value: |hold| Value::Word(hold_status(hold.status).0) },
+    Column { name: "created_at", value: |hold| Value::Integer(hold.created_at.0) },
+    Column { name: "expires_at", value: |hold| Value::Integer(hold.expires_at.0) },
+    Column {
+        name: "release_reason",
+        value: |hold| hold_status(hold.status).1.map_or(Value::Null, |it| Value::Word(it.word())),
+    },
+    Column {
+        name: "released_at",
+        value: |hold| hold_status(hold.status).2.map_or(Value::Null, |at| Value::Integer(at.0)),
+    },
+    Column { name: "idempotency_key", value: |hold| key(hold.key.as_ref()) },
 ];
 
 const ORDER_COLUMNS: [Column<Order>; 10] = [
-    column("id", |order, sql| write!(sql, "{}", order.id)),
-    column("hold_id", |order, sql| write!(sql, "{}", order.hold_id)),
-    column("product_id", |order, sql| write!(sql, "{}", order.product_id)),
-    column("quantity", |order, sql| write!(sql, "{}", order.quantity.get())),
-    column("total_minor", |order, sql| write!(sql, "{}", order.total_amount.0)),
-    column("status", |order, sql| write!(sql, "'{}'", order.status.word())),
-    column("created_at", |order, sql| write!(sql, "{}", order.created_at.0)),
-    column("updated_at", |order, sql| write!(sql, "{}", order.updated_at.0)),
-    column("payment_deadline", |order, sql| write!(sql, "{}", order.payment_deadline.0)),
-    nullable("idempotency_key", |order| order.key.is_none(), |order, sql| write_key(order.key.as_ref(), sql)),
+    Column { name: "id", value: |order| order.id.0.into() },
+    Column { name: "hold_id", value: |order| order.hold_id.0.into() },
+    Column { name: "product_id", value: |order| order.product_id.0.into() },
+    Column { name: "quantity", value: |order| order.quantity.units().into() },
+    Column { name: "total_minor", value: |order| order.total_amount.0.into() },
+    Column { name: "status", value: |order| Value::Word(order.status.word()) },
+    Column { name: "created_at", value: |order| Value::Integer(order.created_at.0) },
+    Column { name: "updated_at", value: |order| Value::Integer(order.updated_at.0) },
+    Column { name: "payment_deadline", value: |order| Value::Integer(order.payment_deadline.0) },
+    Column { name: "idempotency_key", value: |order| key(order.key.as_ref()) },
 ];
 
 const PAYMENT_EVENT_COLUMNS: [Column<PaymentEvent>; 6] = [
-    column("payment_key", |event, sql| write_key(Some(&event.key), sql)),
-    column("pending_order", |event, sql| {
-        let pending_order = if event.status == PaymentStatus::Pending { event.order_id.0 } else { 0 };
-        write!(sql, "{pending_order}")
-    }),
-    column("order_id", |event, sql| write!(sql, "{}", event.order_id)),
-    column("status", |event, sql| write!(sql, "'{}'", event.status.word())),
-    column("effect", |event, sql| write!(sql, "'{}'", event.effect.word())),
-    column("received_at", |event, sql| write!(sql, "{}", event.received_at.0)),
+    Column { name: "payment_key", value: |event| key(Some(&event.key)) },
+    Column { name: "pending_order", value: |event| pending_order(event).into() },
+    Column { name: "order_id", value: |event| event.order_id.0.into() },
+    Column { name: "status", value: |event| Value::Word(event.status.word()) },
+    Column { name: "effect", value: |event| Value::Word(event.effect.word()) },
+    Column { name: "received_at", value: |event| Value::Integer(event.received_at.0) },
 ];
 
 const MOVEMENT_COLUMNS: [Column<Movement>; 10] = [
-    column("product_id", |movement, sql| write!(sql, "{}", movement.product_id)),
-    column("seq", |movement, sql| write!(sql, "{}", movement.seq)),
-    column("kind", |movement, sql| write!(sql, "'{}'", movement.kind.word())),
-    column("available_change", |movement, sql| write!(sql, "{}", movement.available_change)),
-    column("reserved_change", |movement, sql| write!(sql, "{}", movement.reserved_change)),
-    column("stock_available", |movement, sql| write!(sql, "{}", movement.stock_available)),
-    column("stock_reserved", |movement, sql| write!(sql, "{}", movement.stock_reserved)),
-    column("at", |movement, sql| write!(sql, "{}", movement.at.0)),
-    nullable("hold_id", |it| it.hold_id.is_none(), |it, sql| write!(sql, "{}", Nullable(it.hold_id))),
-    nullable("order_id", |it| it.order_id.is_none(), |it, sql| write!(sql, "{}", Nullable(it.order_id))),
+    Column { name: "product_id", value: |movement| movement.product_id.0.into() },
+    Column { name: "seq", value: |movement| movement.seq.into() },
+    Column { name: "kind", value: |movement| Value::Word(movement.kind.word()) },
+    Column { name: "available_change", value: |movement| Value::Integer(movement.available_change) },
+    Column { name: "reserved_change", value: |movement| Value::Integer(movement.reserved_change) },
+    Column { name: "stock_available", value: |movement| movement.stock_available.into() },
+    Column { name: "stock_reserved", value: |movement| movement.stock_reserved.into() },
+    Column { name: "at", value: |movement| Value::Integer(movement.at.0) },
+    Column { name: "hold_id", value: |movement| movement.hold_id.map(|id| id.0).into() },
+    Column { name: "order_id", value: |movement| movement.order_id.map(|id| id.0).into() },
 ];
 
-fn insert<Row>(writes: &mut Vec<Write>, table: &str, columns: &[Column<Row>], rows: &[Row]) {
-    if !rows.is_empty() {
-        writes.push(Write { sql: insert_rows(table, columns, rows), must_match: None });
-    }
+fn key(key: Option<&Key>) -> Value<'_> {
+    key.map_or(Value::Null, |key| Value::Bytes(key.as_bytes()))
 }
 
-fn insert_rows<Row>(table: &str, columns: &[Column<Row>], rows: &[Row]) -> String {
-    let columns: Vec<&Column<Row>> =
-        columns.iter().filter(|column| !rows.iter().all(|row| (column.is_null)(row))).collect();
-    let names = list(columns.iter().map(|column| column.name));
-    let mut sql = String::with_capacity(128 + rows.len() * columns.len() * 10);
-    let _ = write!(sql, "INSERT INTO {table} ({names}) VALUES ");
-    for (i, row) in rows.iter().enumerate() {
-        sql.push_str(if i == 0 { "(" } else { ",(" });
-        for (j, column) in columns.iter().enumerate() {
-            if j > 0 {
-                sql.push(',');
-            }
-            // Writing to a String does not fail.
-            let _ = (column.write)(row, &mut sql);
-        }
-        sql.push(')');
-    }
-    sql
+/// Of an event that uses up its key, 0.
+fn pending_order(event: &PaymentEvent) -> u64 {
+    if event.status == PaymentStatus::Pending { event.order_id.0 } else { 0 }
 }
 
-fn is_held(hold: &Hold) -> bool {
-    !matches!(hold.status, HoldStatus::Released { .. })
-}
-
-fn write_key(key: Option<&Key>, sql: &mut String) -> fmt::Result {
-    write!(sql, "{}", Nullable(key.map(|key| Bytes(key.as_bytes()))))
-}
-
-/// `status, release_reason, released_at` as literals.
-fn hold_status(status: HoldStatus) -> (&'static str, Nullable<String>, Nullable<i64>) {
+/// `status, release_reason, released_at`.
+fn hold_status(status: HoldStatus) -> (&'static str, Option<ReleaseReason>, Option<Timestamp>) {
     match status {
-        HoldStatus::Active => ("'active'", Nullable(None), Nullable(None)),
-        HoldStatus::Redeemed { .. } => ("'redeemed'", Nullable(None), Nullable(None)),
-        HoldStatus::Released { at, reason, .. } => {
-            ("'released'", Nullable(Some(reason.literal())), Nullable(Some(at.0)))
-        }
+        HoldStatus::Active => ("active", None, None),
+        HoldStatus::Redeemed { .. } => ("redeemed", None, None),
+        HoldStatus::Released { at, reason, .. } => ("released", Some(reason), Some(at)),
     }
 }
 
@@ -190,12 +145,14 @@ fn changed_holds(writes: &mut Vec<Write>, holds: &[Hold]) {
     let mut groups: BTreeMap<(String, &'static str), Vec<HoldId>> = BTreeMap::new();
     for hold in holds {
         let (status, reason, released_at) = hold_status(hold.status);
+        let reason = Nullable(reason.map(Word::literal));
+        let released_at = Nullable(released_at.map(|at| at.0));
         let set = match hold.status {
             // The deadline is in the row already, and naming the column puts all of them in one group.
             HoldStatus::Released { at, reason: ReleaseReason::Expired, .. } if at == hold.expires_at => {
-                format!("status = {status}, release_reason = {reason}, released_at = expires_at")
+                format!("status = '{status}', release_reason = {reason}, released_at = expires_at")
             }
-            _ => format!("status = {status}, release_reason = {reason}, released_at = {released_at}"),
+            _ => format!("status = '{status}', release_reason = {reason}, released_at = {released_at}"),
         };
         // Redeemed is not final: the order can be cancelled, and then the hold is released.
         let guard = match hold.status {

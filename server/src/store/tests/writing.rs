@@ -23,6 +23,8 @@ on_both_databases!(
     a_batch_that_ends_while_it_is_looked_up_is_found,
     a_strangers_lock_does_not_hold_up_the_answer,
     many_products_in_one_batch,
+    rows_that_are_computed_come_back,
+    a_number_that_is_missing_undoes_the_batch,
 );
 
 async fn every_kind_of_row_comes_back(place: Place) {
@@ -384,4 +386,42 @@ fn every_word_is_read_back() {
     read_back::<PaymentEffect>();
     read_back::<MovementKind>();
     read_back::<crate::store::statements::batch::BatchOutcome>();
+}
+
+async fn rows_that_are_computed_come_back(place: Place) {
+    let (one, other) = (place.product(10_000).await, place.product(10_000).await);
+    let units = |n: u64| if n < 1_500 { 2 } else { 1 + u32::try_from(n % 3).expect("few") };
+    let mut commands = Vec::new();
+    for n in 0..1_600 {
+        let product_id = if n < 1_200 { one } else { other };
+        let key = (n == 700).then_some("k");
+        commands.push((product_id, super::place(HoldId(place.id()), product_id, units(n), key)));
+    }
+    let mut writer = place.writer().await;
+    let needs = Needs::of(commands.iter().map(|(id, command)| (*id, command)));
+    let loaded = writer.load(&needs).await.expect("the products are locked");
+    let commands: Vec<Command> = commands.into_iter().map(|(_, command)| command).collect();
+    let decision = sale::decide(loaded.state, &commands, &TERMS).expect("no invariant is broken");
+    writer.commit(place.batch(), &decision.changes).await.expect("it is committed");
+    let ids: Vec<HoldId> = decision.changes.new_holds.iter().map(|hold| hold.id).collect();
+    assert_eq!(ids.len(), 1_600);
+    let found = place.store.holds(&ids).await.expect("the holds are read");
+    for hold in &decision.changes.new_holds {
+        assert_eq!(found[&hold.id].0, *hold);
+    }
+    // It holds every movement against its hold.
+    assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
+}
+
+async fn a_number_that_is_missing_undoes_the_batch(place: Place) {
+    let product_id = place.product(100).await;
+    place.by_hand().await.run("DELETE FROM numbers WHERE n = 20").await.expect("it is gone");
+    let mut writer = place.writer().await;
+    let before = dump(&place).await;
+    let commands: Vec<Command> = (0..30).map(|_| super::place(HoldId(place.id()), product_id, 1, None)).collect();
+    let decision = place.decide(writer.as_mut(), product_id, &commands).await;
+    let batch = place.batch();
+    assert_eq!(fault(writer.commit(batch, &decision.changes).await), Some(Fault::Refused));
+    assert!(!writer.was_committed(batch).await.expect("known"));
+    assert_eq!(dump(&place).await, before);
 }
