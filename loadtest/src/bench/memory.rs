@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::HOST;
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::SendRequest;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpStream;
 
-use super::paced::connect;
 use super::results::{MemoryReading, Results};
 use super::rounds::{self, Hands};
 use super::row::Row;
@@ -75,6 +76,16 @@ async fn open(url: &str, product: u64, count: u32) -> Result<Vec<SendRequest<Ful
         open.push(sender);
     }
     Ok(open)
+}
+
+/// A connection to the server at `address`.
+async fn connect(address: &str) -> Result<SendRequest<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // It ends with an error where the answer does.
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 /// Raises this process's limit of open files, which its children inherit, as far as it may be raised.

@@ -1,22 +1,22 @@
 //! Holds by the clock: so many a second, whether the answers come or not. A process of its own.
 //!
 //! Each of its connections has a timetable. A request is timed from when it was due: if the answer to the one before
-//! kept its connection busy until after that, the wait counts, so that a server which stalls cannot hide it. The
-//! tick of the timer, a millisecond, does not count: it is this client's. What does not belong here: which rate.
+//! kept its connection busy until after that, the wait counts, so that a server which stalls cannot hide it. How late this
+//! client itself looks at the clock, a millisecond, does not count.
+//!
+//! It must cost less than the server that it asks, which is on the same machine: one thread, one request that is written once
+//! and for all, and of an answer only the status and where it ends. What does not belong here: which rate.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+#[cfg(test)]
+mod tests;
 
-use bytes::Bytes;
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
 use hdrhistogram::Histogram;
-use http::header::{CONTENT_TYPE, HOST};
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 /// What it is to do.
 #[derive(Clone, Debug, clap::Args)]
@@ -55,52 +55,43 @@ pub(super) struct Paced {
     pub most: u64,
 }
 
-/// Why it could not be done.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum PacedError {
-    /// There is no connection to be had.
-    #[error("cannot connect: {0}")]
-    Connect(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// There is no runtime to be had, or a connection's task failed.
-    #[error("cannot send: {0}")]
-    Send(String),
-}
+/// The most headers that an answer may have.
+const HEADERS_MAX: usize = 64;
+/// The longest answer, in bytes: that to a hold is far shorter.
+const ANSWER_MAX: usize = 16 * 1024;
+/// How long the last answers are waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+const CREATED: u16 = 201;
 
 /// Sends holds until the time is over, on one thread, which leaves the other processors to the server.
 ///
 /// # Errors
 /// If there is no connection to be had.
-pub(super) async fn run(arguments: Arguments) -> Result<Paced, PacedError> {
-    let failed = |error: &dyn std::fmt::Display| PacedError::Send(error.to_string());
-    let alone = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(|error| PacedError::Send(error.to_string()))?.block_on(send(&arguments))
-    });
-    alone.await.map_err(|error| failed(&error))?
-}
-
-async fn send(arguments: &Arguments) -> Result<Paced, PacedError> {
+pub(super) fn run(arguments: &Arguments) -> io::Result<Paced> {
+    let mut poll = Poll::new()?;
+    let body = format!("{{\"product_id\":{},\"qty\":1}}", arguments.product);
+    let request = format!(
+        "POST /api/holds HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        arguments.address,
+        body.len(),
+    );
     let mut connections = Vec::new();
-    for _ in 0..arguments.connections {
-        connections.push(connect(&arguments.address).await.map_err(PacedError::Connect)?);
+    for i in 0..arguments.connections {
+        let stream = std::net::TcpStream::connect(&arguments.address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
+        poll.registry().register(&mut stream, Token(i as usize), Interest::READABLE | Interest::WRITABLE)?;
+        connections.push(Connection::new(stream, u64::from(i)));
     }
     let began = Instant::now();
-    let until = began + Duration::from_secs(arguments.seconds);
-    let between = Duration::from_secs_f64(f64::from(arguments.connections) / arguments.rate);
-    let body = Bytes::from(format!("{{\"product_id\":{},\"qty\":1}}", arguments.product));
-    let latencies = Arc::new(Mutex::new(empty()));
-    let mut tasks = JoinSet::new();
-    for (i, sender) in (0..arguments.connections).zip(connections) {
-        // Evenly spread: one connection after the other.
-        let first = began + Duration::from_secs_f64(f64::from(i) / arguments.rate);
-        let timetable = Timetable { first, between, until };
-        tasks.spawn(keep_to(timetable, sender, arguments.address.clone(), body.clone(), Arc::clone(&latencies)));
-    }
-    let mut failed = 0;
-    while let Some(ended) = tasks.join_next().await {
-        failed += ended.map_err(|error| PacedError::Send(error.to_string()))?;
-    }
-    let latencies = latencies.lock().unwrap_or_else(PoisonError::into_inner);
+    let timetable = Timetable {
+        began,
+        between: Duration::from_secs_f64(1.0 / arguments.rate),
+        until: began + Duration::from_secs(arguments.seconds),
+    };
+    let crowd = Crowd { request: request.into_bytes(), connections, timetable, next: 0, seen: Seen::new() };
+    let Seen { latencies, failed } = crowd.keep_to_it(&mut poll)?;
     Ok(Paced {
         holds: latencies.len(),
         failed,
@@ -111,68 +102,231 @@ async fn send(arguments: &Arguments) -> Result<Paced, PacedError> {
     })
 }
 
-/// When a connection sends.
+/// When requests are due: evenly spread, and one connection after the other.
 struct Timetable {
-    first: Instant,
+    began: Instant,
+    /// From a request to the next one, of whatever connection.
     between: Duration,
     until: Instant,
 }
 
-/// Says how many requests failed.
-async fn keep_to(
-    timetable: Timetable,
-    mut sender: SendRequest<Full<Bytes>>,
-    host: String,
-    body: Bytes,
-    latencies: Arc<Mutex<Histogram<u64>>>,
-) -> u64 {
-    let mut failed = 0;
-    let mut due = timetable.first;
-    while due < timetable.until {
-        let is_late = Instant::now() > due;
-        tokio::time::sleep_until(due).await;
-        let from = if is_late { due } else { Instant::now() };
-        if place(&mut sender, &host, body.clone()).await {
-            let taken = microseconds(from.elapsed());
-            latencies.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(taken);
-        } else {
-            failed += 1;
-            if sender.is_closed() {
-                break;
+impl Timetable {
+    /// When the request with this number is due; `None` if the time is over by then.
+    fn due(&self, number: u64) -> Option<Instant> {
+        let after = self.between.as_secs_f64() * super::as_float(number);
+        Some(self.began + Duration::from_secs_f64(after)).filter(|due| *due < self.until)
+    }
+}
+
+/// One that sends a request when it is due, and not before the last one was answered.
+struct Connection {
+    stream: TcpStream,
+    /// The number of its next request, or of the one that is under way.
+    number: u64,
+    /// From when on the request under way is timed.
+    asked: Option<Instant>,
+    /// How much of it is still to be written, in bytes.
+    unsent: usize,
+    answer: Vec<u8>,
+    is_open: bool,
+}
+
+/// What became of a request that was under way.
+enum Progress {
+    /// Nothing yet.
+    Waits,
+    Answered {
+        status: u16,
+    },
+    /// The connection is of no more use.
+    Broken,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, number: u64) -> Self {
+        Self { stream, number, asked: None, unsent: 0, answer: Vec::with_capacity(1024), is_open: true }
+    }
+
+    /// Sends `request`, which is timed from `from` on.
+    fn ask(&mut self, request: &[u8], from: Instant) -> Progress {
+        self.asked = Some(from);
+        self.unsent = request.len();
+        self.write(request)
+    }
+
+    fn write(&mut self, request: &[u8]) -> Progress {
+        while self.unsent > 0 {
+            match self.stream.write(&request[request.len() - self.unsent..]) {
+                Ok(0) => return Progress::Broken,
+                Ok(written) => self.unsent -= written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Progress::Broken,
             }
         }
-        due += timetable.between;
+        Progress::Waits
     }
-    failed
+
+    /// Reads what is there.
+    fn read(&mut self) -> Progress {
+        let mut buffer = [0; 2048];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Progress::Broken,
+                Ok(read) => self.answer.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Progress::Broken,
+            }
+        }
+        match status_of(&self.answer) {
+            // Nothing was asked that this could answer.
+            Answer::Whole(_) if self.asked.is_none() => Progress::Broken,
+            Answer::Whole(status) => {
+                self.answer.clear();
+                Progress::Answered { status }
+            }
+            Answer::Partial if self.answer.len() <= ANSWER_MAX => Progress::Waits,
+            Answer::Partial | Answer::Nonsense => Progress::Broken,
+        }
+    }
 }
 
-/// Whether the answer was a hold.
-async fn place(sender: &mut SendRequest<Full<Bytes>>, host: &str, body: Bytes) -> bool {
-    let request = http::Request::post("/api/holds")
-        .header(HOST, host)
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(body));
-    let Ok(request) = request else { return false };
-    let Ok(response) = sender.send_request(request).await else { return false };
-    let is_hold = response.status() == http::StatusCode::CREATED;
-    response.into_body().collect().await.is_ok() && is_hold
+/// What has come of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Partial,
+    /// With its status.
+    Whole(u16),
+    /// It cannot be read, or does not say where it ends.
+    Nonsense,
 }
 
-/// A connection to the server at `address`.
-pub(super) async fn connect(
-    address: &str,
-) -> Result<SendRequest<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
-    let stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // It ends with an error where the answer does.
-    tokio::spawn(connection);
-    Ok(sender)
+fn status_of(answer: &[u8]) -> Answer {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    let head = match response.parse(answer) {
+        Ok(httparse::Status::Complete(head)) => head,
+        Ok(httparse::Status::Partial) => return Answer::Partial,
+        Err(_) => return Answer::Nonsense,
+    };
+    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse::<usize>().ok());
+    match (response.code, length) {
+        (Some(status), Some(length)) if answer.len() >= head.saturating_add(length) => Answer::Whole(status),
+        (Some(_), Some(_)) => Answer::Partial,
+        _ => Answer::Nonsense,
+    }
 }
 
-/// From a microsecond to a minute, with three digits.
-fn empty() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, 60_000_000, 3).unwrap_or_else(|_| unreachable!("these bounds are allowed"))
+/// What was seen of the server.
+struct Seen {
+    latencies: Histogram<u64>,
+    failed: u64,
+}
+
+impl Seen {
+    fn new() -> Self {
+        // From a microsecond to a minute, with three digits.
+        let latencies = Histogram::new_with_bounds(1, 60_000_000, 3);
+        Self { latencies: latencies.unwrap_or_else(|_| unreachable!("these bounds are allowed")), failed: 0 }
+    }
+}
+
+/// All connections, and what they do.
+struct Crowd {
+    request: Vec<u8>,
+    connections: Vec<Connection>,
+    timetable: Timetable,
+    /// The number of the request that is due next.
+    next: u64,
+    seen: Seen,
+}
+
+impl Crowd {
+    fn keep_to_it(mut self, poll: &mut Poll) -> io::Result<Seen> {
+        let mut events = Events::with_capacity(1024);
+        loop {
+            // Those that are busy, or behind, are on their way when their answers come.
+            while let Some(due) = self.timetable.due(self.next)
+                && due <= Instant::now()
+            {
+                let number = self.next;
+                self.next += 1;
+                let index = self.index_of(number);
+                let connection = &self.connections[index];
+                if connection.is_open && connection.asked.is_none() && connection.number == number {
+                    self.ask(index, Instant::now());
+                }
+            }
+            let patience = match self.timetable.due(self.next) {
+                Some(due) => due.saturating_duration_since(Instant::now()),
+                None if self.connections.iter().all(|connection| connection.asked.is_none()) => return Ok(self.seen),
+                None => PATIENCE,
+            };
+            match poll.poll(&mut events, Some(patience)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            if events.is_empty() && patience == PATIENCE {
+                let unanswered = self.connections.iter().filter(|connection| connection.asked.is_some()).count();
+                self.seen.failed += unanswered as u64;
+                return Ok(self.seen);
+            }
+            for event in &events {
+                let index = event.token().0;
+                if event.is_writable() && self.connections[index].unsent > 0 {
+                    let progress = self.connections[index].write(&self.request);
+                    self.follow(index, &progress);
+                }
+                if event.is_readable() {
+                    let progress = self.connections[index].read();
+                    self.follow(index, &progress);
+                }
+            }
+        }
+    }
+
+    /// The connection that sends the request with this number.
+    fn index_of(&self, number: u64) -> usize {
+        usize::try_from(number % self.connections.len() as u64).unwrap_or_default()
+    }
+
+    fn ask(&mut self, index: usize, from: Instant) {
+        let progress = self.connections[index].ask(&self.request, from);
+        self.follow(index, &progress);
+    }
+
+    /// Notes what became of a request, and sends the next one if it has been due before.
+    fn follow(&mut self, index: usize, progress: &Progress) {
+        let step = self.connections.len() as u64;
+        let connection = &mut self.connections[index];
+        match progress {
+            Progress::Waits => return,
+            Progress::Broken => {
+                if connection.is_open {
+                    self.seen.failed += u64::from(connection.asked.take().is_some());
+                    connection.is_open = false;
+                }
+                return;
+            }
+            Progress::Answered { status } => {
+                let Some(from) = connection.asked.take() else { return };
+                if *status == CREATED {
+                    self.seen.latencies.saturating_record(microseconds(from.elapsed()));
+                } else {
+                    self.seen.failed += 1;
+                }
+                connection.number += step;
+            }
+        }
+        let number = connection.number;
+        if number < self.next
+            && let Some(due) = self.timetable.due(number)
+        {
+            self.ask(index, due);
+        }
+    }
 }
 
 fn microseconds(duration: Duration) -> u64 {

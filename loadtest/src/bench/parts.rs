@@ -41,7 +41,9 @@ impl Part {
         match self {
             Self::Ceiling => match super::ceiling::serve().await? {},
             Self::PlainSql(arguments) => print(&super::plain_sql::run(&arguments).await?),
-            Self::Paced(arguments) => print(&super::paced::run(arguments).await?),
+            Self::Paced(arguments) => {
+                print(&tokio::task::spawn_blocking(move || super::paced::run(&arguments)).await??)
+            }
         }
     }
 }
