@@ -8,6 +8,7 @@
 //! A batch travels in two messages to the connection's thread, so its writes and its COMMIT go together. That a write
 //! found as many rows as it must is therefore checked by SQLite itself: see [`guarded`].
 
+mod checkpoints;
 mod classify;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use self::checkpoints::{Bounds, COMMITS_COPY_FROM, Checkpoints};
 use self::classify::{classify, classify_batch_row, classify_commit, classify_connect};
 use super::dialect::Dialect;
 use super::error::{GUARD, Misconfigured};
@@ -60,6 +62,7 @@ pub(super) fn path_of(url: &str) -> Result<Option<PathBuf>, StoreError> {
 }
 
 /// A file.
+#[derive(Clone)]
 pub(super) struct Sqlite {
     path: PathBuf,
     create_file: bool,
@@ -93,6 +96,7 @@ impl Sqlite {
             .foreign_keys(true)
             .busy_timeout(lock_wait)
             .pragma("query_only", if read_only { "ON" } else { "OFF" })
+            .pragma("wal_autocheckpoint", COMMITS_COPY_FROM)
             // Rows of a large result wait in the connection's thread less often.
             .row_buffer_size(1024)
             .statement_cache_capacity(0)
@@ -108,6 +112,7 @@ impl Sqlite {
                         turn: None,
                         lock_wait,
                         in_transaction: false,
+                        checkpoints: None,
                         _open: self.metrics.opened(purpose.into()),
                     });
                 }
@@ -128,7 +133,9 @@ impl Backend for Sqlite {
     const MAX_WRITERS: usize = 1;
 
     async fn connect(&self, purpose: Purpose) -> Result<SqliteSession, StoreError> {
-        self.open(purpose).await
+        let session = self.open(purpose).await?;
+        let checkpoints = (purpose == Purpose::Batches).then(|| Checkpoints::start(self.clone(), Bounds::USUAL));
+        Ok(SqliteSession { checkpoints, ..session })
     }
 
     async fn begin_migration(&self) -> Result<SqliteSession, StoreError> {
@@ -164,6 +171,8 @@ pub(super) struct SqliteSession {
     /// How long to wait in line, and then how long for another process.
     lock_wait: Duration,
     in_transaction: bool,
+    /// Of a connection that commits all the time: what looks after the log.
+    checkpoints: Option<Checkpoints>,
     _open: OpenConnection,
 }
 
@@ -281,6 +290,9 @@ impl Session for SqliteSession {
         let commit = statements.len() - 1;
         match self.send_to_commit(&statements).await {
             Ok(results) => {
+                if let Some(checkpoints) = &self.checkpoints {
+                    checkpoints.committed();
+                }
                 let written = commit.checked_sub(1).and_then(|last| results.get(last));
                 let write = written.map_or(Duration::ZERO, |result| result.elapsed);
                 Ok(Written { write, commit: started.elapsed().saturating_sub(write) })
