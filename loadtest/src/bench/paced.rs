@@ -2,7 +2,7 @@
 //!
 //! Each of its connections has a timetable. A request is timed from when it was due: if the answer to the one before
 //! kept its connection busy until after that, the wait counts, so that a server which stalls cannot hide it. How late this
-//! client itself looks at the clock, a millisecond, does not count.
+//! client itself looks at the clock does not count, up to a millisecond.
 //!
 //! It must cost less than the server that it asks, which is on the same machine: one thread, one request that is written once
 //! and for all, and of an answer only the status and where it ends. What does not belong here: which rate.
@@ -31,7 +31,7 @@ pub struct Arguments {
     #[arg(long)]
     rate: f64,
     /// How many connections.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     connections: u32,
     /// How long.
     #[arg(long)]
@@ -55,6 +55,8 @@ pub(super) struct Paced {
     pub most: u64,
 }
 
+/// How late this client may look at the clock without its being the server's fault.
+const TICK: Duration = Duration::from_millis(1);
 /// The most headers that an answer may have.
 const HEADERS_MAX: usize = 64;
 /// The longest answer, in bytes: that to a hold is far shorter.
@@ -255,8 +257,10 @@ impl Crowd {
                 self.next += 1;
                 let index = self.index_of(number);
                 let connection = &self.connections[index];
-                if connection.is_open && connection.asked.is_none() && connection.number == number {
-                    self.ask(index, Instant::now());
+                if !connection.is_open {
+                    self.seen.failed += 1;
+                } else if connection.asked.is_none() && connection.number == number {
+                    self.ask(index, Instant::now().min(due + TICK));
                 }
             }
             let patience = match self.timetable.due(self.next) {
@@ -305,8 +309,10 @@ impl Crowd {
             Progress::Waits => return,
             Progress::Broken => {
                 if connection.is_open {
-                    self.seen.failed += u64::from(connection.asked.take().is_some());
                     connection.is_open = false;
+                    connection.asked = None;
+                    // What has come due of it, from the request under way on.
+                    self.seen.failed += self.next.saturating_sub(connection.number).div_ceil(step);
                 }
                 return;
             }

@@ -22,8 +22,11 @@ use crate::telemetry::traces::TransactionSpan;
 /// Why an attempt did not end with answers. Nothing of it was committed, but for `Unknown`.
 pub(super) enum Trouble {
     Conflict(Conflict),
-    /// A product, or what else the batch wants, stayed locked by somebody else for as long as a lock is waited for.
-    Locked,
+    /// A product, or what else the batch wants, stayed locked for as long as a lock is waited for.
+    Locked {
+        wanted: Wanted,
+        error: StoreError,
+    },
     Disconnected(StoreError),
     /// The database took too long for a batch of this size, or is not there.
     TimedOut(StoreError),
@@ -36,15 +39,24 @@ pub(super) enum Trouble {
     },
 }
 
+/// What a lock was wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// To load: it is that of a product, or one that only loading wants.
+    ToLoad,
+    /// To write, with the products locked: it is no product's.
+    ToWrite,
+}
+
 pub(super) struct Poison {
     pub(super) cause: String,
     pub(super) breach: Option<Breach>,
 }
 
 impl Trouble {
-    fn from_store(error: StoreError) -> Self {
+    fn from_store(error: StoreError, wanted: Wanted) -> Self {
         match error.fault {
-            Fault::Retry(Conflict::LockTimeout) => Self::Locked,
+            Fault::Retry(Conflict::LockTimeout) => Self::Locked { wanted, error },
             Fault::Retry(conflict) => Self::Conflict(conflict),
             Fault::Disconnected | Fault::OutcomeUnknown => Self::Disconnected(error),
             Fault::BatchExists | Fault::Refused => {
@@ -57,7 +69,7 @@ impl Trouble {
     pub(super) fn retry_reason(&self) -> Option<RetryReason> {
         match self {
             Self::Conflict(Conflict::Deadlock) => Some(RetryReason::Deadlock),
-            Self::Conflict(Conflict::LockTimeout) | Self::Locked => Some(RetryReason::LockTimeout),
+            Self::Conflict(Conflict::LockTimeout) | Self::Locked { .. } => Some(RetryReason::LockTimeout),
             Self::Conflict(Conflict::RowChanged) => Some(RetryReason::RowChanged),
             Self::Conflict(Conflict::DuplicateKey) => Some(RetryReason::DuplicateKey),
             Self::Disconnected(_) | Self::TimedOut(_) => Some(RetryReason::Disconnected),
@@ -98,16 +110,17 @@ impl Worker {
             trace.is_batch(batch_id.0, needs.products.len());
         }
         let writer = self.connection().await?;
-        answered("what it waits for", writer.set_patience(batch.waits)).await.map_err(Trouble::from_store)?;
+        let patience = answered("how long it waits", writer.set_patience(batch.waits)).await;
+        patience.map_err(|error| Trouble::from_store(error, Wanted::ToLoad))?;
         let began = SystemTime::now();
         let asked_at = Instant::now();
         let answer = answer_of(writer.load(&needs)).await;
         if !matches!(answer, Ok(Ok(_))) {
-            // The first thing that a load waits for is the lock, and nearly all that fail have waited for that.
+            // Nearly all that fail have waited for a lock, mostly the first.
             self.is_over(Phase::LockWait, began, asked_at.elapsed());
         }
         let loaded = match answer {
-            Ok(loaded) => loaded.map_err(Trouble::from_store)?,
+            Ok(loaded) => loaded.map_err(|error| Trouble::from_store(error, Wanted::ToLoad))?,
             Err(NoAnswer::TimedOut) => return Err(Trouble::timed_out("locking and loading")),
             Err(NoAnswer::Panicked(cause)) => {
                 self.writer = None;
@@ -191,7 +204,7 @@ impl Worker {
                 }
                 Fault::Retry(_) | Fault::Disconnected | Fault::Refused | Fault::BatchExists => {
                     self.unclaim(batch);
-                    Err(Trouble::from_store(error))
+                    Err(Trouble::from_store(error, Wanted::ToWrite))
                 }
             },
             Err(no_answer) => {

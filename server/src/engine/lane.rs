@@ -108,6 +108,12 @@ impl Lane {
         self.flights.came_back(flight);
     }
 
+    /// Back from a batch, behind those that wait.
+    pub(super) fn push_behind(&mut self, flight: FlightId, ticket: Ticket) {
+        self.of(ticket.class).push_back(ticket);
+        self.flights.came_back(flight);
+    }
+
     /// The tickets that go next, up to `most`, as `take` takes them: it says whether it did.
     pub(super) fn take(&mut self, most: usize, mut take: impl FnMut(&mut Flights, Ticket) -> bool) -> usize {
         let kept_for_holds = (most / HOLDS_SHARE).max(usize::from(most > 1)).min(self.holds.len());

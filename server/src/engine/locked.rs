@@ -1,4 +1,5 @@
-//! Products that somebody else keeps locked: when they are tried, how, and by how many workers.
+//! Products that somebody else keeps locked, or something that their commands want: when they are tried, how, and by how many
+//! workers.
 //!
 //! Such a product is a suspect for some seconds. Its lane rests between its tries, goes alone, and suspects together
 //! may keep only half of the workers waiting, so that they stop nobody else.

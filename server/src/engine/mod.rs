@@ -21,6 +21,7 @@ mod pace;
 mod queue;
 mod reads;
 mod requests;
+mod routes;
 mod shared;
 mod suspects;
 mod tally;

@@ -275,18 +275,17 @@ impl Queue {
     pub(super) fn put_back(&self, flight: FlightId, tickets: Vec<Ticket>) {
         let mut state = self.lock();
         for ticket in tickets.into_iter().rev() {
-            let (class, product_id) = (ticket.class, ticket.product_id);
-            // Counted first: from the moment it is back its caller may withdraw it.
-            state.waiting.enter(class);
-            if ticket.put_back() {
-                state.lane(product_id).push_front(flight, ticket);
-                state.line_up(product_id, Duration::ZERO);
-            } else {
-                state.waiting.leave(class);
-                if let Some(key) = ticket.key_name() {
-                    state.release(&key);
-                }
-            }
+            state.put_back(flight, ticket, Lane::push_front);
+        }
+        self.tell(state);
+    }
+
+    /// Puts commands that wait for something else than their products behind those that may not. Their lanes stay in
+    /// flight, too.
+    pub(super) fn put_behind(&self, flight: FlightId, tickets: Vec<Ticket>) {
+        let mut state = self.lock();
+        for ticket in tickets {
+            state.put_back(flight, ticket, Lane::push_behind);
         }
         self.tell(state);
     }
@@ -406,6 +405,21 @@ impl State {
         let Some(lane) = self.lanes.get_mut(&product_id) else { return false };
         lane.is_lined_up = false;
         lane.may_set_out(|| self.locked.suspects(product_id))
+    }
+
+    fn put_back(&mut self, flight: FlightId, ticket: Ticket, push: impl FnOnce(&mut Lane, FlightId, Ticket)) {
+        let (class, product_id) = (ticket.class, ticket.product_id);
+        // Counted first: from the moment it is back its caller may withdraw it.
+        self.waiting.enter(class);
+        if ticket.put_back() {
+            push(self.lane(product_id), flight, ticket);
+            self.line_up(product_id, Duration::ZERO);
+        } else {
+            self.waiting.leave(class);
+            if let Some(key) = ticket.key_name() {
+                self.release(&key);
+            }
+        }
     }
 
     /// A lane comes back from its batch.

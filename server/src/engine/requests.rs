@@ -199,12 +199,12 @@ impl Engine {
     }
 
     async fn route_of_hold(&self, id: HoldId, deadline: Instant) -> Result<ProductId, Rejection> {
-        if let Some(product_id) = self.shared.hold_routes.get(&id) {
+        if let Some(product_id) = self.shared.hold_routes.get(id) {
             return Ok(product_id);
         }
         match self.read(deadline, self.holds.get_for_money(id)).await? {
             Some((hold, _)) => {
-                self.shared.hold_routes.insert(id, hold.product_id);
+                self.shared.hold_routes.insert([(id, hold.product_id)]);
                 Ok(hold.product_id)
             }
             None => Err(Rejection::Refused(Refusal::HoldUnknown)),
@@ -212,12 +212,12 @@ impl Engine {
     }
 
     async fn route_of_order(&self, id: OrderId, deadline: Instant) -> Result<ProductId, Rejection> {
-        if let Some(product_id) = self.shared.order_routes.get(&id) {
+        if let Some(product_id) = self.shared.order_routes.get(id) {
             return Ok(product_id);
         }
         match self.read(deadline, self.orders.get_for_money(id)).await? {
             Some(order) => {
-                self.shared.order_routes.insert(id, order.product_id);
+                self.shared.order_routes.insert([(id, order.product_id)]);
                 Ok(order.product_id)
             }
             None => Err(Rejection::Refused(Refusal::OrderUnknown)),

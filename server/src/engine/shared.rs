@@ -18,6 +18,7 @@ use super::expiry::{DueAt, DueKind, Lag, until};
 use super::health::Health;
 use super::ids::Ids;
 use super::queue::Queue;
+use super::routes::Routes;
 use super::suspects::{Look, Suspects};
 use super::ticket::{Caller, Ticket};
 use super::waiting::{Class, Waiting};
@@ -25,8 +26,6 @@ use super::{Rejection, Settings};
 use crate::store::{Sequence, Stock, Store};
 use crate::telemetry::{EngineMetrics, StockFigures};
 
-/// How many holds, and how many orders, the process remembers the product of.
-const ROUTES_MAX: usize = 200_000;
 /// How many products the process remembers the last known stock of.
 const HINTS_MAX: usize = 100_000;
 
@@ -41,8 +40,8 @@ pub(super) struct Shared {
     pub(super) order_ids: Ids,
     pub(super) batch_ids: Ids,
     /// Which product a hold or order belongs to: it never changes.
-    pub(super) hold_routes: Cache<HoldId, ProductId>,
-    pub(super) order_routes: Cache<OrderId, ProductId>,
+    pub(super) hold_routes: Routes<HoldId>,
+    pub(super) order_routes: Routes<OrderId>,
     /// Units that were free when we last saw the product; 0 while it is suspended. A hold that wants
     /// more asks the database before it queues.
     hints: Arc<Cache<ProductId, u64>>,
@@ -69,8 +68,8 @@ impl Shared {
             hold_ids: Ids::new(Arc::clone(&store), Sequence::Holds),
             order_ids: Ids::new(Arc::clone(&store), Sequence::Orders),
             batch_ids: Ids::new(Arc::clone(&store), Sequence::Batches),
-            hold_routes: Cache::new(ROUTES_MAX),
-            order_routes: Cache::new(ROUTES_MAX),
+            hold_routes: Routes::new(),
+            order_routes: Routes::new(),
             hints: Arc::new(Cache::new(HINTS_MAX)),
             settings,
             store,
@@ -158,17 +157,17 @@ impl Shared {
                 ReleaseReason::PaymentFailed => {}
             }
         }
+        self.hold_routes.insert(changes.new_holds.iter().map(|hold| (hold.id, hold.product_id)));
+        self.order_routes.insert(changes.new_orders.iter().map(|order| (order.id, order.product_id)));
         let mut due = HashMap::<(ProductId, DueKind), Instant>::new();
         let mut note = |product_id, kind, micros| {
             let at = loaded_at + until(micros);
             due.entry((product_id, kind)).and_modify(|earliest| *earliest = at.min(*earliest)).or_insert(at);
         };
         for hold in &changes.new_holds {
-            self.hold_routes.insert(hold.id, hold.product_id);
             note(hold.product_id, DueKind::Holds, hold.created_at.micros_until(hold.expires_at));
         }
         for order in &changes.new_orders {
-            self.order_routes.insert(order.id, order.product_id);
             note(order.product_id, DueKind::Orders, order.created_at.micros_until(order.payment_deadline));
         }
         for ((product_id, kind), at) in due {

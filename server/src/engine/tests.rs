@@ -185,7 +185,9 @@ async fn an_unknown_outcome_is_resolved_without_a_duplicate_or_a_loss() {
         assert_eq!(stored, placed.row, "{fault:?}");
         let resolution = match fault {
             CommitFault::LostBefore => Resolution::NotCommitted,
-            CommitFault::LostAfter | CommitFault::Conflict | CommitFault::Disconnect => Resolution::Committed,
+            CommitFault::LostAfter | CommitFault::Conflict | CommitFault::Locked | CommitFault::Disconnect => {
+                Resolution::Committed
+            }
         };
         assert_eq!(bench.metrics.engine.unknown_outcomes.of(resolution).get(), 1, "{fault:?}");
         bench.check(product_id, 7).await;
@@ -341,6 +343,28 @@ async fn who_queues_in_vain_behind_a_batch_of_ours_waits_for_it_to_end() {
         assert!(answer.await.unwrap().is_ok());
     }
     assert_eq!(bench.store.looks_at_locks(), 0, "nobody else is suspected");
+    bench.check(product_id, 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_waits_in_vain_while_the_next_batch_queues_is_run_again() {
+    let bench = Bench::with_writers(terms(), 2).await;
+    let product_id = bench.product(10).await;
+    let request = || {
+        let engine = bench.engine.clone();
+        tokio::spawn(async move { engine.place_hold(product_id, quantity(1), None, soon()).await })
+    };
+    bench.store.hold_commits(true);
+    let first = request();
+    eventually("the first commit", || async { (bench.store.commits_waiting() == 1).then_some(()) }).await;
+    let second = request();
+    eventually("the second to queue", || async { (bench.store.loads() == 2).then_some(()) }).await;
+    bench.store.next_commit(CommitFault::Locked);
+    bench.store.hold_commits(false);
+    for answer in [first, second] {
+        assert!(answer.await.unwrap().is_ok());
+    }
+    assert_eq!(bench.metrics.engine.retries.of(RetryReason::LockTimeout).get(), 1);
     bench.check(product_id, 8).await;
 }
 

@@ -15,7 +15,7 @@ use sale::ProductId;
 use tokio::time::sleep;
 use tracing::{Instrument, Span};
 
-use super::attempt::{Poison, Trouble, Worker};
+use super::attempt::{Poison, Trouble, Wanted, Worker};
 use super::batch::Batch;
 use super::calls::{answer_of, back_off};
 use super::flights::FlightId;
@@ -35,8 +35,8 @@ const CONFLICTS_MAX: u32 = 20;
 /// The longest wait between two tries after a conflict. Whoever won goes on at full speed, so who waits for long
 /// loses again: on a cluster it must not take much longer than a transaction.
 const CONFLICT_PAUSE_MAX: Duration = Duration::from_millis(20);
-/// Into how many parts a batch is split when one of its products is locked and nobody can say which: each
-/// part that has a locked product costs a lock wait, so many small parts beat halves.
+/// Into how many parts a batch is split when something that it wants is locked and nobody can say what: each part that wants
+/// it may cost a lock wait, so many small parts beat halves.
 const LOCKED_PARTS: usize = 16;
 /// After so many time-outs in a row a batch is parted: a smaller one needs less time.
 const TIME_OUTS_MAX: u32 = 2;
@@ -47,8 +47,8 @@ enum Settled {
     Done,
     /// To be run in parts.
     Split(Vec<Batch>),
-    /// One of its products is locked, by somebody else or by the batch before this one.
-    Locked(Batch),
+    /// A lock that it wanted was not granted in time.
+    Locked(Batch, Wanted),
 }
 
 /// What a look at locks told.
@@ -136,7 +136,7 @@ impl Worker {
             match self.settle_traced(batch).await {
                 Settled::Done => {}
                 Settled::Split(parts) => pending.extend(parts.into_iter().rev()),
-                Settled::Locked(batch) => self.part_locked(batch, &mut pending).await,
+                Settled::Locked(batch, wanted) => self.part_locked(batch, wanted, &mut pending).await,
             }
             lanes.land(&pending);
         }
@@ -144,13 +144,22 @@ impl Worker {
 
     /// A lock that `batch` wanted was not granted in time: puts the products that somebody else keeps locked
     /// back into their lanes, and the rest into `pending`.
-    async fn part_locked(&mut self, mut batch: Batch, pending: &mut Vec<Batch>) {
+    async fn part_locked(&mut self, mut batch: Batch, wanted: Wanted, pending: &mut Vec<Batch>) {
         let products = batch.products();
         let ours = self.shared.queue.shared_with_another(batch.flight, &products);
-        if !ours.is_empty() {
-            // Who keeps them locked is the batch before this one, whose commit takes long.
-            self.put_back(&ours, batch, pending);
-            return;
+        match wanted {
+            Wanted::ToLoad if !ours.is_empty() => {
+                // Who keeps them locked is the batch before this one, whose commit takes long.
+                self.put_back(&ours, batch, pending);
+                return;
+            }
+            Wanted::ToWrite if !ours.is_empty() => {
+                // The batch after this one has queued for them. What is locked besides is found where they go alone.
+                batch.waits = false;
+                self.put_back_locked(&ours, batch, pending);
+                return;
+            }
+            Wanted::ToLoad | Wanted::ToWrite => {}
         }
         match self.find_locked(&products).await {
             Look::Locked(locked) if !locked.is_empty() => self.put_back_locked(&locked, batch, pending),
@@ -171,7 +180,9 @@ impl Worker {
                     pending.extend(batch.halve());
                 } else {
                     answer_internal(&mut batch);
+                    let (flight, stuck) = (batch.flight, std::mem::take(&mut batch.tickets));
                     self.put_back_locked(&products, batch, pending);
+                    self.shared.queue.put_behind(flight, stuck);
                 }
             }
             // The next attempt shows what is wrong with it.
@@ -179,12 +190,13 @@ impl Worker {
         }
     }
 
-    /// Puts the commands of products back that somebody else keeps locked, and has them go alone from here on.
+    /// Puts the commands of products back for which somebody else keeps something locked, and has them go alone from here
+    /// on.
     fn put_back_locked(&self, locked: &BTreeSet<ProductId>, batch: Batch, pending: &mut Vec<Batch>) {
         for product_id in locked {
             tracing::debug!(
                 product_id = product_id.0,
-                "the product is locked by another transaction; it is tried again"
+                "the product, or what its commands want, is locked by another transaction; it is tried again"
             );
             self.shared.queue.suspect(*product_id);
         }
@@ -244,10 +256,12 @@ impl Worker {
                 }
             }
             match trouble {
-                Trouble::Locked if self.shared.store.max_writers() > 1 => return Settled::Locked(batch),
-                // One writer at a time: another process has the file.
-                Trouble::Locked => {
-                    self.shared.health.write_failed(&"another process keeps it locked");
+                Trouble::Locked { wanted, .. } if self.shared.store.max_writers() > 1 => {
+                    return Settled::Locked(batch, wanted);
+                }
+                // One writer at a time: somebody else has the file.
+                Trouble::Locked { error, .. } => {
+                    self.shared.health.write_failed(&error);
                     Self::meet_conflict(Conflict::LockTimeout, &mut conflicts, &mut batch).await;
                 }
                 Trouble::Conflict(conflict) => Self::meet_conflict(conflict, &mut conflicts, &mut batch).await,

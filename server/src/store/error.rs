@@ -27,7 +27,8 @@ impl StoreError {
 }
 
 /// What is said where a guarded write found other rows than it must.
-pub(super) const GUARD: &str = "a row that was loaded under the lock is not as it was, so nothing was written";
+pub(super) const GUARD: &str =
+    "a row that was loaded under the lock is not as it was, or the table `numbers` lacks some, so nothing was written";
 
 /// Something that only a person can put right.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +60,7 @@ pub enum Fault {
 pub enum Conflict {
     /// Locks in a circle, or a certification conflict of a cluster (1213).
     Deadlock,
-    /// A product stayed locked for longer than the lock wait (1205), or SQLite's file did.
+    /// A product, another row or a table stayed locked for longer than a lock is waited for (1205), or SQLite's file did.
     LockTimeout,
     /// A row changed since it was read (1020).
     RowChanged,

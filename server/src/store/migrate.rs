@@ -10,6 +10,7 @@ use super::error::Misconfigured;
 use super::rows::Reader;
 use super::session::{Backend, Purpose, Session};
 use super::statements::desk;
+use super::statements::insert::{NUMBERS, count_numbers};
 use super::{Fault, StoreError};
 
 /// A step of the schema.
@@ -82,13 +83,24 @@ pub(super) async fn migrate<B: Backend>(backend: &B) -> Result<(), StoreError> {
 pub(super) async fn check<S: Session>(session: &mut S) -> Result<(), StoreError> {
     let state = applied(session).await?;
     state.too_new()?;
-    match state.missing().next() {
-        None => Ok(()),
-        Some(Migration { version, name, .. }) => Err(misconfigured(format!(
+    if let Some(Migration { version, name, .. }) = state.missing().next() {
+        return Err(misconfigured(format!(
             "the database lacks migration {version} ({name}): run `holdfast migrate`, or let the server migrate when it \
              starts"
-        ))),
+        )));
     }
+    let results = session.run(count_numbers()).await?;
+    let row = results.iter().find_map(|result| result.rows.first());
+    let found = row.map(|row| Reader::new(row).count()).transpose()?;
+    if found == Some(NUMBERS as u64) {
+        return Ok(());
+    }
+    Err(misconfigured(format!(
+        "the table `numbers` must have the integers from 0 to {}, and has {} of them: delete the row of migration 2 from \
+         `schema_migrations` and run `holdfast migrate`",
+        NUMBERS - 1,
+        found.unwrap_or(0)
+    )))
 }
 
 /// The same in both databases.

@@ -105,9 +105,10 @@ const SETTINGS: &str = "\
     SHOW VARIABLES LIKE 'wsrep_on'";
 
 /// Of all but migrations: who changes a table's schema keeps its metadata lock, for which the others would
-/// otherwise wait for a day. Whoever waits for a table keeps the products locked that it has, so it waits no longer
-/// than for a row.
-const METADATA_SETTINGS: &str = "SET SESSION lock_wait_timeout = 1";
+/// otherwise wait for a day. A batch that waits for a table keeps its products locked, so it waits no longer than for
+/// a row.
+const METADATA_SETTINGS: &str = "SET SESSION lock_wait_timeout = 2";
+const BATCH_METADATA_SETTINGS: &str = "SET SESSION lock_wait_timeout = 1";
 
 /// Of connections that write: a server that vanishes while it holds locks must not keep them for hours.
 const WRITE_SETTINGS: &str = "SET SESSION wait_timeout = 30, net_read_timeout = 30, net_write_timeout = 30";
@@ -132,7 +133,11 @@ impl Backend for MySql {
                 of_cluster: false,
                 _open: self.metrics.opened(purpose.into()),
             };
-            let metadata_settings = if purpose == Purpose::Migration { "" } else { METADATA_SETTINGS };
+            let metadata_settings = match purpose {
+                Purpose::Migration => "",
+                Purpose::Batches => BATCH_METADATA_SETTINGS,
+                Purpose::Reads | Purpose::Desk => METADATA_SETTINGS,
+            };
             let write_settings = if purpose == Purpose::Reads { "" } else { WRITE_SETTINGS };
             let results = session.run(packet([SETTINGS, metadata_settings, write_settings])).await?;
             let mut rows = results.iter().flat_map(|result| &result.rows);

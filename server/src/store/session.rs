@@ -159,7 +159,7 @@ pub(super) struct BatchRow {
 pub(super) struct Write {
     /// The statement.
     pub(super) sql: String,
-    /// How many rows it must find; `None` for an INSERT, which does it all or fails.
+    /// How many rows it must find, or add; `None` for an INSERT that spells them out, which does it all or fails.
     pub(super) must_match: Option<u64>,
 }
 

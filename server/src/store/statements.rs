@@ -6,7 +6,7 @@
 pub(super) mod batch;
 pub(super) mod checks;
 pub(super) mod desk;
-mod insert;
+pub(super) mod insert;
 
 use sale::{HoldId, Key, Needs, OrderId, ProductId, Timestamp};
 

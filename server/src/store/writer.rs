@@ -120,9 +120,13 @@ impl<S: Session> Writer for BatchWriter<S> {
         if self.waits == waits {
             return Ok(());
         }
-        if let Some(sql) = statements::patience(S::DIALECT, waits) {
-            self.session.run(sql).await?;
+        if let Some(sql) = statements::patience(S::DIALECT, waits)
+            && let Err(error) = self.session.run(sql).await
+            && error.fault != Fault::Refused
+        {
+            return Err(error);
         }
+        // Where it is refused, such as by a proxy, all wait.
         self.waits = waits;
         Ok(())
     }

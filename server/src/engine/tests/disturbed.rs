@@ -26,6 +26,8 @@ pub(super) enum CommitFault {
     LostAfter,
     /// It is rolled back by a deadlock.
     Conflict,
+    /// Something that it wants to write stays locked.
+    Locked,
     /// The connection is lost before the commit is sent.
     Disconnect,
 }
@@ -162,6 +164,10 @@ impl Writer for DisturbedWriter {
             Some(CommitFault::Conflict) => {
                 self.inner.rollback().await?;
                 Err(error(Fault::Retry(Conflict::Deadlock)))
+            }
+            Some(CommitFault::Locked) => {
+                self.inner.rollback().await?;
+                Err(error(Fault::Retry(Conflict::LockTimeout)))
             }
             Some(CommitFault::Disconnect) => {
                 self.inner.rollback().await?;

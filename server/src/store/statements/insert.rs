@@ -12,7 +12,7 @@ use super::super::dialect::{Bytes, list};
 use super::super::session::Write;
 
 /// The table `numbers` has the integers from 0 to this one, without it.
-const NUMBERS: usize = 1024;
+pub(in crate::store) const NUMBERS: usize = 1024;
 
 /// Fewer rows are spelled out: a statement more costs as much.
 const RUN_MIN: usize = 16;
@@ -64,6 +64,11 @@ impl<T: Into<Self>> From<Option<T>> for Value<'_> {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
     }
+}
+
+/// How many of its numbers the table has.
+pub(in crate::store) fn count_numbers() -> String {
+    format!("SELECT COUNT(*) FROM numbers WHERE n BETWEEN 0 AND {}", NUMBERS - 1)
 }
 
 /// The statements that add `rows` to `table`.
@@ -123,12 +128,16 @@ impl<'r> Grid<'r> {
 
     /// The longest run that begins with this row.
     fn run_at(&self, first: usize) -> Run {
-        let steps_to = |next: usize| -> Option<Vec<i64>> {
-            self.row(next - 1)?.iter().zip(self.row(next)?).map(|(before, after)| before.step_to(*after)).collect()
+        let pair = |second: usize| Some(self.row(second - 1)?.iter().zip(self.row(second)?));
+        let steps = pair(first + 1).and_then(|pair| pair.map(|(before, after)| before.step_to(*after)).collect());
+        let Some(steps): Option<Vec<i64>> = steps else { return Run { len: 1, steps: Vec::new() } };
+        let goes_on = |second| {
+            let mut steps = steps.iter();
+            pair(second)
+                .is_some_and(|mut pair| pair.all(|(before, after)| before.step_to(*after).as_ref() == steps.next()))
         };
-        let Some(steps) = steps_to(first + 1) else { return Run { len: 1, steps: Vec::new() } };
         let mut len = 2;
-        while len < NUMBERS && steps_to(first + len).is_some_and(|next| next == steps) {
+        while len < NUMBERS && goes_on(first + len) {
             len += 1;
         }
         Run { len, steps }

@@ -166,6 +166,10 @@ async fn a_locked_product_is_not_waited_for_long(place: Place) {
         assert_eq!(fault(refused), Some(Fault::Retry(Conflict::LockTimeout)));
         assert!(began.elapsed() < waited / 2, "it waited for {:?}, and before for {waited:?}", began.elapsed());
         writer.set_patience(true).await.expect("it may wait");
+        let began = Instant::now();
+        let refused = within(writer.load(&needs_of(locked))).await;
+        assert_eq!(fault(refused), Some(Fault::Retry(Conflict::LockTimeout)));
+        assert!(began.elapsed() > waited / 2, "it waited for {:?}, and before for {waited:?}", began.elapsed());
         // Only the row is locked: its neighbours in a small table, and in the index, go on.
         let mut needs = needs_of(before);
         needs.products.insert(after, 0);

@@ -77,9 +77,9 @@ async fn whoever_writes_gives_up_its_locks_when_it_vanishes() {
     // `wait_timeout`, `net_read_timeout`, `innodb_lock_wait_timeout`, `lock_wait_timeout`, in seconds.
     for (purpose, at_most) in [
         (Purpose::Batches, [30, 30, 1, 1]),
-        (Purpose::Desk, [30, 30, 1, 1]),
+        (Purpose::Desk, [30, 30, 1, 2]),
         (Purpose::Migration, [30, 30, 1, i64::MAX]),
-        (Purpose::Reads, [i64::MAX, i64::MAX, 1, 1]),
+        (Purpose::Reads, [i64::MAX, i64::MAX, 1, 2]),
     ] {
         let mut session = backend.connect(purpose).await.expect("the database answers");
         let names = "SELECT @@wait_timeout, @@net_read_timeout, @@innodb_lock_wait_timeout, @@lock_wait_timeout";
