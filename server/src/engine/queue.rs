@@ -1,13 +1,12 @@
-//! Where commands wait: a lane for each product, and the choice of the next batch.
+//! Where commands wait: a lane for each product.
 //!
 //! A product's commands are in flight with one worker at a time, or with two where the second queues for the
-//! product's lock while the first commits. A batch takes commands round robin
-//! from all lanes that are ready, so that many lukewarm products share a transaction as well as one
-//! hot one. A product that somebody else keeps locked goes alone.
+//! product's lock while the first commits.
 //!
-//! What does not belong here: in which order the commands of one product go (`lane`), when a hold is let in (`admission`),
-//! and when a locked product is tried (`locked`).
+//! What does not belong here: which commands make the next batch (`choice`), in which order those of one product go (`lane`),
+//! when a hold is let in (`admission`), and when a locked product is tried (`locked`).
 
+mod choice;
 #[cfg(test)]
 mod tests;
 
@@ -445,123 +444,5 @@ impl State {
         } else {
             self.line_up(product_id, REST);
         }
-    }
-
-    fn take_batch(&mut self, batch_max: usize) -> Option<Taken> {
-        let flight = FlightId(self.next_flight);
-        self.next_flight += 1;
-        if let Some(taken) = self.take_suspect(flight, batch_max) {
-            return Some(taken);
-        }
-        let tickets = self.take_ready(flight, batch_max);
-        (!tickets.is_empty()).then_some(Taken { flight, tickets, turn: Turn::Try })
-    }
-
-    fn take_suspect(&mut self, flight: FlightId, batch_max: usize) -> Option<Taken> {
-        while let Some(product_id) = self.locked.next() {
-            let mut tickets = Vec::new();
-            self.call_up(product_id);
-            self.take_from(product_id, flight, batch_max, &mut tickets);
-            if tickets.is_empty() {
-                // Every caller left.
-                self.go_on(product_id);
-                continue;
-            }
-            self.note_taken(product_id, tickets.len());
-            let turn = self.locked.go(product_id);
-            if let Some(lane) = self.lanes.get_mut(&product_id) {
-                lane.alone = Some(turn);
-            }
-            return Some(Taken { flight, tickets, turn });
-        }
-        None
-    }
-
-    fn take_ready(&mut self, flight: FlightId, batch_max: usize) -> Vec<Ticket> {
-        let mut chosen: Vec<ProductId> = Vec::new();
-        let mut batch = Vec::new();
-        while !self.ready.is_empty() && batch.is_empty() {
-            chosen.clear();
-            while chosen.len() < batch_max
-                && let Some(product_id) = self.ready.pop_front()
-            {
-                if self.call_up(product_id) {
-                    chosen.push(product_id);
-                }
-            }
-            // An even share first; then what others leave goes to those with more.
-            let share = (batch_max / chosen.len().max(1)).max(1);
-            for product_id in &chosen {
-                self.take_from(*product_id, flight, share, &mut batch);
-            }
-            for product_id in &chosen {
-                let rest = batch_max.saturating_sub(batch.len());
-                self.take_from(*product_id, flight, rest, &mut batch);
-            }
-            let mut served: HashMap<ProductId, usize> = HashMap::with_capacity(chosen.len());
-            for ticket in &batch {
-                *served.entry(ticket.product_id).or_default() += 1;
-            }
-            for product_id in chosen.drain(..) {
-                match served.get(&product_id) {
-                    Some(taken) => self.note_taken(product_id, *taken),
-                    // A lane whose every caller left has nothing in the batch.
-                    None => self.go_on(product_id),
-                }
-            }
-        }
-        batch
-    }
-
-    fn take_from(&mut self, product_id: ProductId, flight: FlightId, most: usize, batch: &mut Vec<Ticket>) {
-        let Some(lane) = self.lanes.get_mut(&product_id) else { return };
-        let mut freed = Vec::new();
-        let (now, takes) = (Instant::now(), lane.pace.flight());
-        lane.take(most, |flights, ticket| {
-            let taken = ticket.take(now, takes);
-            if taken {
-                self.waiting.go(ticket.class, ticket.queued_at, now);
-                flights.note(flight, now, &ticket);
-                batch.push(ticket);
-            } else {
-                freed.extend(ticket.key_name());
-            }
-            taken
-        });
-        for key in freed {
-            self.release(&key);
-        }
-    }
-
-    fn top_up(
-        &mut self,
-        flight: FlightId,
-        product_id: ProductId,
-        most: usize,
-        mut is_wanted: impl FnMut(&mut Ticket) -> bool,
-    ) -> Vec<Ticket> {
-        let mut more = Vec::new();
-        let Some(lane) = self.lanes.get_mut(&product_id) else { return more };
-        let (now, takes) = (Instant::now(), lane.pace.flight());
-        while more.len() < most
-            && let Some(ticket) = lane.take_plain_hold(&mut is_wanted)
-        {
-            // Its caller may have left; a plain hold has no key to give back.
-            if ticket.take(now, takes) {
-                self.waiting.go(ticket.class, ticket.queued_at, now);
-                lane.flights.note(flight, now, &ticket);
-                more.push(ticket);
-            }
-        }
-        more
-    }
-
-    /// A batch took so many commands of this product: there is room again.
-    fn note_taken(&mut self, product_id: ProductId, taken: usize) {
-        if let Some(lane) = self.lanes.get_mut(&product_id) {
-            let holds_left = lane.holds();
-            lane.pace.taken(Instant::now(), taken, holds_left);
-        }
-        self.doors.open(product_id);
     }
 }

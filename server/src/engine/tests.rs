@@ -2,6 +2,7 @@
 //! that are not answered, commands that break their batch.
 
 mod disturbed;
+mod followed;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use sale::{
     ReleaseReason, Terms,
 };
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::disturbed::{CommitFault, Disturbed, POISONED_UNITS};
@@ -85,6 +87,12 @@ impl Bench {
 
     async fn hold(&self, product_id: ProductId, units: u32) -> Result<Placed<Hold>, Rejection> {
         self.engine.place_hold(product_id, quantity(units), None, soon()).await
+    }
+
+    /// Asks for a hold, and does not wait for the answer.
+    fn ask(&self, product_id: ProductId, units: u32) -> JoinHandle<Result<Placed<Hold>, Rejection>> {
+        let engine = self.engine.clone();
+        tokio::spawn(async move { engine.place_hold(product_id, quantity(units), None, soon()).await })
     }
 
     /// Every invariant holds, and the product has as many free units as it should.
@@ -218,12 +226,10 @@ async fn a_product_whose_commit_is_in_doubt_takes_no_other_batch() {
     let (doubtful, other) = (bench.product(10).await, bench.product(10).await);
     bench.store.next_commit(CommitFault::LostAfter);
     bench.store.block_resolution(true);
-    let engine = bench.engine.clone();
-    let first = tokio::spawn(async move { engine.place_hold(doubtful, quantity(1), None, soon()).await });
+    let first = bench.ask(doubtful, 1);
     eventually("the commit in doubt", || async { (bench.store.resolutions_asked() > 0).then_some(()) }).await;
     let loads = bench.store.loads();
-    let engine = bench.engine.clone();
-    let second = tokio::spawn(async move { engine.place_hold(doubtful, quantity(1), None, soon()).await });
+    let second = bench.ask(doubtful, 1);
     let asked = bench.store.resolutions_asked();
     eventually("more tries", || async { (bench.store.resolutions_asked() > asked + 1).then_some(()) }).await;
     assert_eq!(bench.store.loads(), loads, "nothing was loaded while the outcome was in doubt");
@@ -232,140 +238,6 @@ async fn a_product_whose_commit_is_in_doubt_takes_no_other_batch() {
     assert!(second.await.unwrap().is_ok());
     assert!(bench.hold(other, 1).await.is_ok());
     bench.check(doubtful, 8).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_next_batch_queues_for_the_lock_while_a_commit_is_under_way_and_takes_in_who_comes_meanwhile() {
-    assert_eq!(commits_of_three(Duration::from_mins(1)).await, 2, "the third goes with the second");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_that_took_long_to_load_takes_nobody_in() {
-    assert_eq!(commits_of_three(Duration::ZERO).await, 3);
-}
-
-/// How many commits three holds take, of which the second comes while the first is committed, and the third while the
-/// second waits for the lock.
-async fn commits_of_three(fresh_max: Duration) -> u64 {
-    let bench = Bench::with_writers_and(terms(), 2, fresh_max).await;
-    let product_id = bench.product(10).await;
-    bench.hold(product_id, 1).await.unwrap();
-    let (loads, commits) = (bench.store.loads(), bench.store.commits());
-    let request = || {
-        let engine = bench.engine.clone();
-        tokio::spawn(async move { engine.place_hold(product_id, quantity(1), None, soon()).await })
-    };
-    bench.store.hold_commits(true);
-    let first = request();
-    eventually("the first commit", || async { (bench.store.commits_waiting() == 1).then_some(()) }).await;
-    let second = request();
-    eventually("the second to queue for the lock", || async { (bench.store.loads() == loads + 2).then_some(()) }).await;
-    let third = request();
-    let depth = bench.metrics.engine.queue_depth.of(QueueLabel::Holds);
-    eventually("the third to wait", || async { (depth.get() == 1).then_some(()) }).await;
-    bench.store.hold_commits(false);
-    for answer in [first, second, third] {
-        assert!(answer.await.unwrap().is_ok());
-    }
-    bench.check(product_id, 6).await;
-    bench.store.commits() - commits
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_batch_whose_commit_fails_goes_again_beside_the_one_that_follows_it() {
-    let bench = Bench::with_writers(terms(), 2).await;
-    let product_id = bench.product(10).await;
-    let request = || {
-        let engine = bench.engine.clone();
-        tokio::spawn(async move { engine.place_hold(product_id, quantity(1), None, soon()).await })
-    };
-    for fault in [CommitFault::Conflict, CommitFault::Disconnect, CommitFault::LostBefore, CommitFault::LostAfter] {
-        let (loads, waiting) = (bench.store.loads(), bench.store.commits_waiting());
-        bench.store.next_commit(fault);
-        bench.store.hold_commits(true);
-        let first = request();
-        eventually("the first commit", || async { (bench.store.commits_waiting() == waiting + 1).then_some(()) }).await;
-        let second = request();
-        eventually("the second to queue", || async { (bench.store.loads() == loads + 2).then_some(()) }).await;
-        bench.store.hold_commits(false);
-        for answer in [first, second] {
-            assert!(answer.await.unwrap().is_ok(), "{fault:?}");
-        }
-    }
-    bench.check(product_id, 2).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_comes_meanwhile_gets_no_units_that_the_batch_may_take() {
-    let bench = Bench::with_writers(terms(), 2).await;
-    let product_id = bench.product(100).await;
-    let hold = |units| {
-        let engine = bench.engine.clone();
-        tokio::spawn(async move { engine.place_hold(product_id, quantity(units), None, soon()).await })
-    };
-    bench.store.hold_commits(true);
-    let first = hold(1);
-    eventually("the first commit", || async { (bench.store.commits_waiting() == 1).then_some(()) }).await;
-    let engine = bench.engine.clone();
-    let restock = tokio::spawn(async move { engine.restock(product_id, -50, soon()).await });
-    eventually("the restock to queue", || async { (bench.store.loads() == 2).then_some(()) }).await;
-    let meanwhile = hold(60);
-    let depth = bench.metrics.engine.queue_depth.of(QueueLabel::Holds);
-    eventually("the hold to wait", || async { (depth.get() == 1).then_some(()) }).await;
-    bench.store.hold_commits(false);
-    assert!(first.await.unwrap().is_ok());
-    assert!(restock.await.unwrap().is_ok());
-    let short = Rejection::Refused(Refusal::InsufficientStock { available: 49 });
-    assert_eq!(meanwhile.await.unwrap(), Err(short));
-    let carried_out = bench.metrics.engine.batch_size.get_sample_sum();
-    assert!((carried_out - 2.0).abs() < 0.5, "the hold went with the restock: {carried_out} commands");
-    bench.check(product_id, 49).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn who_queues_in_vain_behind_a_batch_of_ours_waits_for_it_to_end() {
-    let bench = Bench::with_writers(terms(), 2).await;
-    let product_id = bench.product(10).await;
-    let request = || {
-        let engine = bench.engine.clone();
-        tokio::spawn(async move { engine.place_hold(product_id, quantity(1), None, soon()).await })
-    };
-    bench.store.hold_commits(true);
-    let first = request();
-    eventually("the first commit", || async { (bench.store.commits_waiting() == 1).then_some(()) }).await;
-    let second = request();
-    let timed_out = bench.metrics.engine.retries.of(RetryReason::LockTimeout);
-    eventually("the lock is not granted in time", || async { (timed_out.get() == 1).then_some(()) }).await;
-    let depth = bench.metrics.engine.queue_depth.of(QueueLabel::Holds);
-    eventually("the second to wait again", || async { (depth.get() == 1).then_some(()) }).await;
-    bench.store.hold_commits(false);
-    for answer in [first, second] {
-        assert!(answer.await.unwrap().is_ok());
-    }
-    assert_eq!(bench.store.looks_at_locks(), 0, "nobody else is suspected");
-    bench.check(product_id, 8).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_write_that_waits_in_vain_while_the_next_batch_queues_is_run_again() {
-    let bench = Bench::with_writers(terms(), 2).await;
-    let product_id = bench.product(10).await;
-    let request = || {
-        let engine = bench.engine.clone();
-        tokio::spawn(async move { engine.place_hold(product_id, quantity(1), None, soon()).await })
-    };
-    bench.store.hold_commits(true);
-    let first = request();
-    eventually("the first commit", || async { (bench.store.commits_waiting() == 1).then_some(()) }).await;
-    let second = request();
-    eventually("the second to queue", || async { (bench.store.loads() == 2).then_some(()) }).await;
-    bench.store.next_commit(CommitFault::Locked);
-    bench.store.hold_commits(false);
-    for answer in [first, second] {
-        assert!(answer.await.unwrap().is_ok());
-    }
-    assert_eq!(bench.metrics.engine.retries.of(RetryReason::LockTimeout).get(), 1);
-    bench.check(product_id, 8).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -388,8 +260,7 @@ async fn who_hangs_up_before_the_batch_began_asked_for_nothing() {
     let product_id = bench.product(10).await;
     bench.hold(product_id, 1).await.unwrap();
     bench.store.hold_loads(true);
-    let engine = bench.engine.clone();
-    let busy = tokio::spawn(async move { engine.place_hold(product_id, quantity(1), None, soon()).await });
+    let busy = bench.ask(product_id, 1);
     eventually("a batch in flight", || async { (bench.store.loads_waiting() > 0).then_some(()) }).await;
     let hung_up = bench.engine.place_hold(product_id, quantity(5), None, soon());
     assert!(tokio::time::timeout(Duration::from_millis(1), hung_up).await.is_err());
@@ -536,13 +407,9 @@ async fn a_stopping_engine_finishes_what_waits_and_refuses_the_rest() {
     let product_id = bench.product(1000).await;
     bench.hold(product_id, 1).await.unwrap();
     bench.store.hold_loads(true);
-    let request = || {
-        let engine = bench.engine.clone();
-        tokio::spawn(async move { engine.place_hold(product_id, quantity(1), None, soon()).await })
-    };
-    let mut waiting = vec![request()];
+    let mut waiting = vec![bench.ask(product_id, 1)];
     eventually("a batch in flight", || async { (bench.store.loads_waiting() > 0).then_some(()) }).await;
-    waiting.extend((0..19).map(|_| request()));
+    waiting.extend((0..19).map(|_| bench.ask(product_id, 1)));
     let depth = bench.metrics.engine.queue_depth.of(QueueLabel::Holds);
     eventually("the others to wait", || async { (depth.get() == 19).then_some(()) }).await;
     let engine = bench.engine.clone();
