@@ -34,8 +34,8 @@ impl Routed for OrderId {
 /// The products of ids.
 #[derive(Debug)]
 pub(super) struct Routes<Id> {
-    /// An id with its product; 0 where there is none.
-    places: Mutex<Box<[(u64, ProductId)]>>,
+    /// An id with that of its product; 0 where there is none. Plain numbers: then a table that is empty takes no memory.
+    places: Mutex<Box<[(u64, u64)]>>,
     ids: PhantomData<fn(Id)>,
 }
 
@@ -46,14 +46,14 @@ impl<Id: Routed> Routes<Id> {
     }
 
     fn with_places(count: usize) -> Self {
-        Self { places: Mutex::new(vec![(0, ProductId(0)); count].into_boxed_slice()), ids: PhantomData }
+        Self { places: Mutex::new(vec![(0, 0); count].into_boxed_slice()), ids: PhantomData }
     }
 
     /// The product of `id`, if it is remembered.
     pub(super) fn get(&self, id: Id) -> Option<ProductId> {
         let places = self.lock();
         let (known, product_id) = *places.get(place(id.number(), places.len()))?;
-        (known == id.number()).then_some(product_id)
+        (known == id.number()).then_some(ProductId(product_id))
     }
 
     /// Remembers them.
@@ -62,12 +62,12 @@ impl<Id: Routed> Routes<Id> {
         let count = places.len();
         for (id, product_id) in routes {
             if let Some(place) = places.get_mut(place(id.number(), count)) {
-                *place = (id.number(), product_id);
+                *place = (id.number(), product_id.0);
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Box<[(u64, ProductId)]>> {
+    fn lock(&self) -> MutexGuard<'_, Box<[(u64, u64)]>> {
         // A place is written at once.
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -147,19 +147,17 @@ impl Worker {
     async fn part_locked(&mut self, mut batch: Batch, wanted: Wanted, pending: &mut Vec<Batch>) {
         let products = batch.products();
         let ours = self.shared.queue.shared_with_another(batch.flight, &products);
-        match wanted {
-            Wanted::ToLoad if !ours.is_empty() => {
+        if !ours.is_empty() {
+            match wanted {
                 // Who keeps them locked is the batch before this one, whose commit takes long.
-                self.put_back(&ours, batch, pending);
-                return;
-            }
-            Wanted::ToWrite if !ours.is_empty() => {
+                Wanted::ToLoad => self.put_back(&ours, batch, pending),
                 // The batch after this one has queued for them. What is locked besides is found where they go alone.
-                batch.waits = false;
-                self.put_back_locked(&ours, batch, pending);
-                return;
+                Wanted::ToWrite => {
+                    batch.waits = false;
+                    self.put_back_locked(&ours, batch, pending);
+                }
             }
-            Wanted::ToLoad | Wanted::ToWrite => {}
+            return;
         }
         match self.find_locked(&products).await {
             Look::Locked(locked) if !locked.is_empty() => self.put_back_locked(&locked, batch, pending),

@@ -150,9 +150,16 @@ impl Place {
     }
 
     async fn decide(&self, writer: &mut dyn Writer, product_id: ProductId, commands: &[Command]) -> Decision {
-        let needs = Needs::of(commands.iter().map(|command| (product_id, command)));
+        let routed: Vec<_> = commands.iter().map(|command| (product_id, command.clone())).collect();
+        self.decide_all(writer, &routed).await
+    }
+
+    /// The same of commands of many products.
+    async fn decide_all(&self, writer: &mut dyn Writer, routed: &[(ProductId, Command)]) -> Decision {
+        let needs = Needs::of(routed.iter().map(|(product_id, command)| (*product_id, command)));
         let loaded = writer.load(&needs).await.expect("the rows are loaded");
-        sale::decide(loaded.state, commands, &TERMS).expect("no invariant is broken")
+        let commands: Vec<Command> = routed.iter().map(|(_, command)| command.clone()).collect();
+        sale::decide(loaded.state, &commands, &TERMS).expect("no invariant is broken")
     }
 
     async fn hold(&self, product_id: ProductId, units: u32, key: Option<&str>) -> Hold {
@@ -240,7 +247,7 @@ impl ByHand {
 }
 
 /// Waits until `reached`, and fails if it never is.
-async fn until(reached: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(reached: impl AsyncFnMut() -> bool) {
     until_seen_each(Duration::from_millis(5), reached).await;
 }
 

@@ -1,10 +1,9 @@
-//! Checkpoints: what commits wrote into the log is copied into the file, beside the batches and not between them.
+//! Checkpoints: what commits wrote into the log is copied into the file, as far as can be beside the batches.
 //!
 //! Left to itself SQLite does this within a commit, every thousand pages, and all who wait for that commit wait for it. Here a
 //! connection of its own copies while batches go on, and less often, so that a page that many batches changed is
 //! copied once. Nobody can use the log again from its beginning while somebody adds to it, so the last few pages
-//! are copied, and the file is synchronised, when no batch writes: so seldom that of a hundred commits one waits for
-//! it at most.
+//! are copied, and the file is synchronised, when no batch writes.
 //!
 //! What does not belong here: what is in the pages. A log of any length is as durable.
 
@@ -111,6 +110,9 @@ async fn log_length(session: &mut SqliteSession, mode: &str) -> Result<u64, Stor
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
+    use super::super::super::tests::until;
     use super::*;
 
     /// The pages of the log, as another connection sees it.
@@ -127,21 +129,18 @@ mod tests {
         session.transact(vec![rows]).await.expect("committed");
     }
 
-    async fn until(mut reached: impl AsyncFnMut() -> bool) {
-        let waited = async {
-            while !reached().await {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_mins(1), waited).await.expect("it is so at last");
-    }
-
-    #[tokio::test]
-    async fn the_log_begins_anew_while_commits_go_on() {
+    /// A file with a table, and a connection to it.
+    async fn a_file() -> (TempDir, Sqlite, SqliteSession) {
         let folder = tempfile::tempdir().expect("a folder");
         let file = Sqlite::new(folder.path().join("sale.db"), true);
         let mut session = file.open(Purpose::Batches).await.expect("opened");
         session.transact(vec!["CREATE TABLE t (x TEXT NOT NULL) STRICT".to_owned()]).await.expect("a table");
+        (folder, file, session)
+    }
+
+    #[tokio::test]
+    async fn the_log_begins_anew_while_commits_go_on() {
+        let (_folder, file, mut session) = a_file().await;
         write(&mut session, 400).await;
         let before = length(&file).await;
         assert!(before > 100, "{before} pages are too few for this test");
@@ -164,10 +163,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_short_log_is_left_alone() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = Sqlite::new(folder.path().join("sale.db"), true);
-        let mut session = file.open(Purpose::Desk).await.expect("opened");
-        session.transact(vec!["CREATE TABLE t (x TEXT NOT NULL) STRICT".to_owned()]).await.expect("a table");
+        let (_folder, file, mut session) = a_file().await;
         write(&mut session, 10).await;
         let before = length(&file).await;
         shorten(&mut session, before + 1).await.expect("nothing to do");

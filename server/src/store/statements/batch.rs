@@ -78,12 +78,9 @@ const HOLD_COLUMNS: [Column<Hold>; 9] = [
     Column { name: "expires_at", value: |hold| Value::Integer(hold.expires_at.0) },
     Column {
         name: "release_reason",
-        value: |hold| hold_status(hold.status).1.map_or(Value::Null, |it| Value::Word(it.word())),
+        value: |hold| hold_status(hold.status).1.map(|reason| Value::Word(reason.word())).into(),
     },
-    Column {
-        name: "released_at",
-        value: |hold| hold_status(hold.status).2.map_or(Value::Null, |at| Value::Integer(at.0)),
-    },
+    Column { name: "released_at", value: |hold| hold_status(hold.status).2.map(|at| Value::Integer(at.0)).into() },
     Column { name: "idempotency_key", value: |hold| key(hold.key.as_ref()) },
 ];
 
@@ -123,7 +120,7 @@ const MOVEMENT_COLUMNS: [Column<Movement>; 10] = [
 ];
 
 fn key(key: Option<&Key>) -> Value<'_> {
-    key.map_or(Value::Null, |key| Value::Bytes(key.as_bytes()))
+    key.map(|key| Value::Bytes(key.as_bytes())).into()
 }
 
 /// Of an event that uses up its key, 0.

@@ -356,10 +356,7 @@ async fn many_products_in_one_batch(place: Place) {
             expected.insert(product_id, (stock as u64, 2 * holds as u64, status));
         }
         let mut writer = place.writer().await;
-        let needs = Needs::of(commands.iter().map(|(id, command)| (*id, command)));
-        let loaded = writer.load(&needs).await.expect("the products are locked");
-        let commands: Vec<Command> = commands.into_iter().map(|(_, command)| command).collect();
-        let decision = sale::decide(loaded.state, &commands, &TERMS).expect("no invariant is broken");
+        let decision = place.decide_all(writer.as_mut(), &commands).await;
         writer.commit(place.batch(), &decision.changes).await.expect("it is committed");
         let products: Vec<ProductId> = expected.keys().copied().collect();
         let stocks = place.store.stocks(&products, &[]).await.expect("the stocks are read").stocks;
@@ -398,10 +395,7 @@ async fn rows_that_are_computed_come_back(place: Place) {
         commands.push((product_id, super::place(HoldId(place.id()), product_id, units(n), key)));
     }
     let mut writer = place.writer().await;
-    let needs = Needs::of(commands.iter().map(|(id, command)| (*id, command)));
-    let loaded = writer.load(&needs).await.expect("the products are locked");
-    let commands: Vec<Command> = commands.into_iter().map(|(_, command)| command).collect();
-    let decision = sale::decide(loaded.state, &commands, &TERMS).expect("no invariant is broken");
+    let decision = place.decide_all(writer.as_mut(), &commands).await;
     writer.commit(place.batch(), &decision.changes).await.expect("it is committed");
     let ids: Vec<HoldId> = decision.changes.new_holds.iter().map(|hold| hold.id).collect();
     assert_eq!(ids.len(), 1_600);
