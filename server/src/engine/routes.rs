@@ -12,6 +12,8 @@ use sale::{HoldId, OrderId, ProductId};
 
 /// How many are remembered.
 const PLACES: usize = 1 << 18;
+/// How many of them are made room for at once: 64 KiB.
+const BLOCK: usize = 1 << 12;
 
 /// What has an id, and belongs to a product.
 pub(super) trait Routed: Copy {
@@ -34,47 +36,56 @@ impl Routed for OrderId {
 /// The products of ids.
 #[derive(Debug)]
 pub(super) struct Routes<Id> {
-    /// An id with that of its product; 0 where there is none. Plain numbers: then a table that is empty takes no memory.
-    places: Mutex<Box<[(u64, u64)]>>,
+    /// Places, by blocks: one that nobody has needed takes no memory.
+    blocks: Mutex<Box<[Option<Block>]>>,
     ids: PhantomData<fn(Id)>,
 }
+
+/// Ids, each with its product; 0 where there is none.
+type Block = Box<[(u64, ProductId)]>;
 
 impl<Id: Routed> Routes<Id> {
     /// None yet.
     pub(super) fn new() -> Self {
-        Self::with_places(PLACES)
+        Self::with_blocks(PLACES / BLOCK)
     }
 
-    fn with_places(count: usize) -> Self {
-        Self { places: Mutex::new(vec![(0, 0); count].into_boxed_slice()), ids: PhantomData }
+    fn with_blocks(count: usize) -> Self {
+        Self { blocks: Mutex::new(vec![None; count].into_boxed_slice()), ids: PhantomData }
     }
 
     /// The product of `id`, if it is remembered.
     pub(super) fn get(&self, id: Id) -> Option<ProductId> {
-        let places = self.lock();
-        let (known, product_id) = *places.get(place(id.number(), places.len()))?;
-        (known == id.number()).then_some(ProductId(product_id))
+        let blocks = self.lock();
+        let (block, place) = place(id.number(), blocks.len());
+        let (known, product_id) = *blocks.get(block)?.as_ref()?.get(place)?;
+        (known == id.number()).then_some(product_id)
     }
 
     /// Remembers them.
     pub(super) fn insert(&self, routes: impl IntoIterator<Item = (Id, ProductId)>) {
-        let mut places = self.lock();
-        let count = places.len();
+        let mut blocks = self.lock();
+        let count = blocks.len();
         for (id, product_id) in routes {
-            if let Some(place) = places.get_mut(place(id.number(), count)) {
-                *place = (id.number(), product_id.0);
+            let (block, place) = place(id.number(), count);
+            let Some(block) = blocks.get_mut(block) else { continue };
+            let block = block.get_or_insert_with(|| vec![(0, ProductId(0)); BLOCK].into_boxed_slice());
+            if let Some(place) = block.get_mut(place) {
+                *place = (id.number(), product_id);
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Box<[(u64, u64)]>> {
+    fn lock(&self) -> MutexGuard<'_, Box<[Option<Block>]>> {
         // A place is written at once.
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn place(id: u64, count: usize) -> usize {
-    usize::try_from(id % count.max(1) as u64).unwrap_or_default()
+/// The block of an id, of `count`, and its place there.
+fn place(id: u64, count: usize) -> (usize, usize) {
+    let index = usize::try_from(id % (count.max(1) * BLOCK) as u64).unwrap_or_default();
+    (index / BLOCK, index % BLOCK)
 }
 
 #[cfg(test)]
@@ -83,14 +94,15 @@ mod tests {
 
     #[test]
     fn the_latest_are_remembered() {
-        let routes = Routes::with_places(100);
+        let places = 2 * BLOCK as u64;
+        let routes = Routes::with_blocks(2);
         assert_eq!(routes.get(HoldId(5)), None);
-        routes.insert((1..=250).map(|id| (HoldId(id), ProductId(id / 7))));
-        for id in 1..=250 {
+        routes.insert((1..=places + 150).map(|id| (HoldId(id), ProductId(id / 7))));
+        for id in 1..=places + 150 {
             assert_eq!(routes.get(HoldId(id)), (id > 150).then_some(ProductId(id / 7)), "{id}");
         }
         routes.insert([(HoldId(3), ProductId(9))]);
-        assert_eq!((routes.get(HoldId(3)), routes.get(HoldId(203))), (Some(ProductId(9)), None));
+        assert_eq!((routes.get(HoldId(3)), routes.get(HoldId(places + 3))), (Some(ProductId(9)), None));
     }
 
     #[test]
