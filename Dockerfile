@@ -11,6 +11,7 @@
 FROM rust:1.95.0-slim-bookworm AS sources
 WORKDIR /holdfast
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 COPY migrations migrations
 COPY server server
 COPY loadtest loadtest

@@ -97,6 +97,9 @@ impl Sqlite {
             .busy_timeout(lock_wait)
             .pragma("query_only", if read_only { "ON" } else { "OFF" })
             .pragma("wal_autocheckpoint", COMMITS_COPY_FROM)
+            // A statement of many rows keeps the pages that it changes, in case it fails: in memory, not in a file of
+            // its own that is made and removed each time.
+            .pragma("temp_store", "MEMORY")
             // Rows of a large result wait in the connection's thread less often.
             .row_buffer_size(1024)
             .statement_cache_capacity(0)

@@ -28,12 +28,12 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// 16 MiB.
-    pub(super) const USUAL: Self = Self { pages: 4_000, interval: Duration::from_millis(100) };
+    /// 64 MiB: of many products each page is then changed several times before it is copied.
+    pub(super) const USUAL: Self = Self { pages: 16_000, interval: Duration::from_millis(100) };
 }
 
 /// A log of so many pages is copied by whoever commits, should nobody else: it must not fill the disk.
-pub(super) const COMMITS_COPY_FROM: &str = "32000";
+pub(super) const COMMITS_COPY_FROM: &str = "64000";
 
 /// Looks after the log, for as long as it lives.
 #[derive(Debug)]

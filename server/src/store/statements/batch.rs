@@ -18,8 +18,9 @@ use super::super::rows::Word;
 use super::super::session::{BatchRow, Write};
 use super::insert::{Column, Value, insert, insert_rows};
 
-/// How many products one UPDATE writes: many rows a statement, but no long search through its cases.
-const PRODUCTS_PER_UPDATE: usize = 32;
+/// Of more products than these an UPDATE first asks in which half of them its row is: what a row costs would else grow
+/// with their number.
+const CASES_MAX: usize = 8;
 
 /// What became of a batch, once and for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,49 +183,77 @@ fn update<Id: Copy + Display>(writes: &mut Vec<Write>, table: &str, set: &str, i
 }
 
 fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes) {
-    let mut new_movements: HashMap<ProductId, u64> = HashMap::new();
+    let products = &changes.products;
+    if products.is_empty() {
+        return;
+    }
+    let mut moved: HashMap<ProductId, Moved> = HashMap::new();
     for movement in &changes.movements {
-        *new_movements.entry(movement.product_id).or_default() += 1;
+        let moved = moved.entry(movement.product_id).or_default();
+        moved.movements += 1;
+        moved.available += movement.available_change;
+        moved.reserved += movement.reserved_change;
     }
-    for products in changes.products.chunks(PRODUCTS_PER_UPDATE) {
-        let new_movements = |product: &Product| new_movements.get(&product.id).copied().unwrap_or(0);
-        let loaded_seq = |product: &Product| product.movement_seq.saturating_sub(new_movements(product)).to_string();
-        let cases = |value: &dyn Fn(&Product) -> String| cases(products, value);
-        let reason = |product: &Product| match &product.status {
-            ProductStatus::OnSale => "NULL".to_owned(),
-            ProductStatus::Suspended { reason } => dialect.text(reason),
-        };
-        let set = format!(
-            "{}status = {}, suspended_reason = {}, stock_available = {}, stock_reserved = {}, movement_seq = {}, \
-             updated_at = {}",
-            forgotten_breaches(products),
-            cases(&|product| format!("'{}'", product_status_word(&product.status))),
-            cases(&reason),
-            cases(&|product| product.stock_available.to_string()),
-            cases(&|product| product.stock_reserved.to_string()),
-            // The guard holds the old one against what was loaded, and mostly all have as many new ones.
-            cases(&|product| format!("movement_seq + {}", new_movements(product))),
-            cases(&|product| product.updated_at.0.to_string()),
-        );
-        let ids: Vec<ProductId> = products.iter().map(|product| product.id).collect();
-        // In MySQL the SET clause works from left to right, and what stands first sees the old status. WHERE
-        // sees the row as it was.
-        update(writes, "products", &set, &ids, &format!("movement_seq = {}", cases(&loaded_seq)));
-    }
+    let moved = |product: &Product| moved.get(&product.id).copied().unwrap_or_default();
+    let text = |value: &dyn Fn(&Product) -> String| cases(products, value);
+    let counter = |column: &str, value: &dyn Fn(&Product) -> u64, change: &dyn Fn(Moved) -> i64| {
+        // The row is locked, and what was loaded of it guarded, so what it has is known: where all change alike, it
+        // need not be asked which row it is.
+        common(products, &|product| value(product).to_string())
+            .or_else(|| common(products, &|product| format!("{column} + {}", change(moved(product)))))
+            .unwrap_or_else(|| text(&|product| value(product).to_string()))
+    };
+    let reason = |product: &Product| match &product.status {
+        ProductStatus::OnSale => "NULL".to_owned(),
+        ProductStatus::Suspended { reason } => dialect.text(reason),
+    };
+    let set = format!(
+        "{}status = {}, suspended_reason = {}, stock_available = {}, stock_reserved = {}, movement_seq = {}, \
+         updated_at = {}",
+        forgotten_breaches(products),
+        text(&|product| format!("'{}'", product_status_word(&product.status))),
+        text(&reason),
+        counter("stock_available", &|product| product.stock_available, &|moved| moved.available),
+        counter("stock_reserved", &|product| product.stock_reserved, &|moved| moved.reserved),
+        text(&|product| format!("movement_seq + {}", moved(product).movements)),
+        text(&|product| product.updated_at.0.to_string()),
+    );
+    let loaded_seq = |product: &Product| product.movement_seq.saturating_sub(moved(product).movements).to_string();
+    let ids: Vec<ProductId> = products.iter().map(|product| product.id).collect();
+    // In MySQL the SET clause works from left to right, and what stands first sees the old status. WHERE
+    // sees the row as it was.
+    update(writes, "products", &set, &ids, &format!("movement_seq = {}", text(&loaded_seq)));
 }
 
-/// What `value` is for each of `products`, by the id of the row: if it is the same for all, as nearly every column of
-/// nearly every batch is, without asking which row it is.
+/// What the movements of a batch did to one product.
+#[derive(Clone, Copy, Default)]
+struct Moved {
+    movements: u64,
+    available: i64,
+    reserved: i64,
+}
+
+/// What `value` is for each of `products`, if it is the same for all.
+fn common(products: &[Product], value: &dyn Fn(&Product) -> String) -> Option<String> {
+    let (first, rest) = products.split_first()?;
+    let first = value(first);
+    rest.iter().all(|product| value(product) == first).then_some(first)
+}
+
+/// What `value` is for each of `products`, which ascend by id, by the id of the row: if it is the same for all, as nearly
+/// every column of nearly every batch is, without asking which row it is.
 fn cases(products: &[Product], value: &dyn Fn(&Product) -> String) -> String {
-    let values: Vec<String> = products.iter().map(value).collect();
-    if let Some(first) = values.first()
-        && values.iter().all(|value| value == first)
-    {
-        return first.clone();
+    if let Some(value) = common(products, value) {
+        return value;
+    }
+    if products.len() > CASES_MAX {
+        let (low, high) = products.split_at(products.len() / 2);
+        let from = high.first().map_or(0, |product| product.id.0);
+        return format!("CASE WHEN id < {from} THEN {} ELSE {} END", cases(low, value), cases(high, value));
     }
     let mut sql = "CASE id".to_owned();
-    for (product, value) in products.iter().zip(&values) {
-        for part in [" WHEN ", &product.id.to_string(), " THEN ", value] {
+    for product in products {
+        for part in [" WHEN ", &product.id.to_string(), " THEN ", &value(product)] {
             sql.push_str(part);
         }
     }

@@ -338,34 +338,42 @@ async fn a_strangers_lock_does_not_hold_up_the_answer(place: Place) {
 }
 
 async fn many_products_in_one_batch(place: Place) {
-    // Of some all columns are alike, and of none of the others.
-    for differ in [false, true] {
-        let differing = |i: usize, most: usize| if differ { i % most } else { 0 };
-        let (mut commands, mut expected) = (Vec::new(), HashMap::new());
+    // Of some all columns are alike, of some all that changes, and of the others nothing.
+    for (stocks_differ, changes_differ) in [(false, false), (true, false), (true, true)] {
+        let differing = |i: usize, most: usize, differs: bool| if differs { i % most } else { 0 };
+        let (mut commands, mut given_back, mut expected) = (Vec::new(), Vec::new(), HashMap::new());
         for i in 0..70 {
-            let stock = 10 + differing(i, 7);
+            let stock = 10 + differing(i, 7, stocks_differ);
             let product_id = place.product(stock as u64).await;
-            let holds = 1 + differing(i, 3);
+            let holds = 2 + differing(i, 3, changes_differ);
+            let hold_id = |n: usize| HoldId(product_id.0 * 10 + n as u64);
             for n in 0..holds {
-                commands.push((product_id, super::place(HoldId(product_id.0 * 10 + n as u64), product_id, 2, None)));
+                commands.push((product_id, super::place(hold_id(n), product_id, 2, None)));
             }
             let reason = "found in the back room; 100 % 'certain'".to_owned();
+            let is_suspended = differing(i, 5, changes_differ) == 1;
             let suspend = Command::Suspend { product_id, reason: reason.clone() };
-            commands.extend((differing(i, 5) == 1).then_some((product_id, suspend)));
-            let status = if differing(i, 5) == 1 { ProductStatus::Suspended { reason } } else { ProductStatus::OnSale };
+            commands.extend(is_suspended.then_some((product_id, suspend)));
+            given_back.push((product_id, Command::GiveBackHold { hold_id: hold_id(0) }));
+            let status = if is_suspended { ProductStatus::Suspended { reason } } else { ProductStatus::OnSale };
             expected.insert(product_id, (stock as u64, 2 * holds as u64, status));
         }
-        let mut writer = place.writer().await;
-        let decision = place.decide_all(writer.as_mut(), &commands).await;
-        writer.commit(place.batch(), &decision.changes).await.expect("it is committed");
         let products: Vec<ProductId> = expected.keys().copied().collect();
-        let stocks = place.store.stocks(&products, &[]).await.expect("the stocks are read").stocks;
-        let found: HashMap<ProductId, (u64, u64, ProductStatus)> = stocks
-            .into_iter()
-            .map(|(id, stock)| (id, (stock.stock_available, stock.stock_reserved, stock.status)))
-            .collect();
-        assert_eq!(found, expected);
-        assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
+        let mut writer = place.writer().await;
+        for (commands, is_given_back) in [(commands, false), (given_back, true)] {
+            let decision = place.decide_all(writer.as_mut(), &commands).await;
+            writer.commit(place.batch(), &decision.changes).await.expect("it is committed");
+            let stocks = place.store.stocks(&products, &[]).await.expect("the stocks are read").stocks;
+            let found: HashMap<ProductId, (u64, u64, ProductStatus)> = stocks
+                .into_iter()
+                .map(|(id, stock)| (id, (stock.stock_available, stock.stock_reserved, stock.status)))
+                .collect();
+            if is_given_back {
+                expected.values_mut().for_each(|(_, reserved, _)| *reserved -= 2);
+            }
+            assert_eq!(found, expected);
+            assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
+        }
     }
 }
 
