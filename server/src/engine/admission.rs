@@ -6,7 +6,9 @@
 //! three tests, each for a way of being late:
 //!
 //! - **By its deadline.** From how long a batch takes and how many go before it follows when it would be answered.
-//!   If that is past its deadline it would wait in vain, so it is told at once.
+//!   If that is past its deadline it would wait in vain, so it is told at once. Who comes behind the next two batches may
+//!   wait for half of what its deadline leaves: before so many are done the pace can halve, such as when another process
+//!   begins to write to the same file, and then all beyond would have waited in vain.
 //! - **By stalling.** If holds wait, and for half of what its deadline leaves none was carried out, the product does not
 //!   move, whatever its batches promised: somebody may keep it locked. What goes in would only take the room that all
 //!   products share.
@@ -74,10 +76,12 @@ impl View {
         let wait = self.wait();
         // Of the first batch it is only known how long it has taken so far.
         let flight = if self.flight.is_zero() { self.since_turn } else { self.flight };
-        let is_in_vain = wait.saturating_add(flight) > left;
+        let until_answered = wait.saturating_add(flight);
+        let is_in_vain = until_answered > left;
         let is_stuck = self.stalled > left / 2;
         let makes_no_batch_fuller = self.ahead >= self.share.saturating_mul(BATCHES_KEPT);
+        let needs_this_pace = makes_no_batch_fuller && until_answered > left / 2;
         let only_adds_delay = self.standing > PATIENCE && makes_no_batch_fuller && wait > TARGET;
-        if is_in_vain || is_stuck || only_adds_delay { Err(wait) } else { Ok(()) }
+        if is_in_vain || is_stuck || needs_this_pace || only_adds_delay { Err(wait) } else { Ok(()) }
     }
 }

@@ -28,6 +28,7 @@ const EMPTY: View = View {
 #[test]
 fn each_way_of_being_late_is_refused_and_nothing_else_is() {
     let slow = View { turn: ms(2_000), flight: ms(2_000), ..EMPTY };
+    let quick = View { turn: ms(100), flight: ms(100), ..EMPTY };
     let stands = View { turn: ms(100), flight: ms(100), ahead: 1_100, standing: ms(1_001), ..EMPTY };
     for (case, view, expected) in [
         ("an empty queue", EMPTY, Ok(())),
@@ -36,8 +37,10 @@ fn each_way_of_being_late_is_refused_and_nothing_else_is() {
         ("with the one after it, in vain", View { ahead: 100, ..slow }, Err(ms(4_000))),
         ("the same, when the next is about to begin", View { ahead: 100, since_turn: ms(1_500), ..slow }, Ok(())),
         ("a batch that takes longer than ever", View { ahead: 100, since_turn: ms(3_100), ..slow }, Err(ms(3_100))),
-        ("while the first batch is under way", View { ahead: 200, since_turn: ms(1_666), ..EMPTY }, Ok(())),
-        ("the same, in vain", View { ahead: 200, since_turn: ms(1_667), ..EMPTY }, Err(ms(3_334))),
+        ("while the first batch is under way", View { ahead: 199, since_turn: ms(2_500), ..EMPTY }, Ok(())),
+        ("the same, in vain", View { ahead: 199, since_turn: ms(2_501), ..EMPTY }, Err(ms(2_501))),
+        ("beyond the next two batches, with time to spare", View { ahead: 2_399, ..quick }, Ok(())),
+        ("in time only if no batch takes longer", View { ahead: 2_400, ..quick }, Err(ms(2_500))),
         ("nothing has moved for half of the time", View { stalled: ms(2_500), ..EMPTY }, Ok(())),
         ("and for longer", View { stalled: ms(2_501), ..EMPTY }, Err(ms(2_501))),
         ("a burst", View { standing: ms(1_000), ..stands }, Ok(())),
@@ -87,6 +90,8 @@ proptest! {
         if view.judge(left).is_ok() {
             prop_assert!(view.wait().saturating_add(view.flight) <= left);
             prop_assert!(view.stalled <= left / 2);
+            let is_near = view.ahead < view.share.saturating_mul(2);
+            prop_assert!(is_near || view.wait().saturating_add(view.flight) <= left / 2);
         }
     }
 
@@ -218,6 +223,27 @@ proptest! {
         queue.offer(every * overload * 2, Duration::from_secs(40));
         let calm = Duration::from_secs(30);
         prop_assert_eq!(queue.refused.iter().filter(|at| **at > calm).count(), 0);
+    }
+
+    #[test]
+    fn a_burst_is_answered_in_time_though_the_pace_halves(
+        batch_max in 1..64_usize,
+        batch_ms in 2..400_u64,
+        overload in 2..20_u32,
+    ) {
+        let batch_time = ms(batch_ms);
+        let every = batch_time / u32::try_from(batch_max).expect("small") / overload;
+        let mut queue = Queue::new(batch_max, batch_time);
+        queue.offer(every, batch_time * 2);
+        let known = queue.now;
+        queue.offer(every, known + PATIENCE);
+        queue.batch_time = batch_time * 2;
+        queue.offer(every, Duration::from_secs(20));
+        // Besides what the batch under way has left, which the pace of before does not tell.
+        let longest = LEFT + queue.batch_time * 2;
+        for (came_at, took) in &queue.answered {
+            prop_assert!(*came_at <= known || *took <= longest, "came at {:?}, was answered {:?} later", came_at, took);
+        }
     }
 
     #[test]
