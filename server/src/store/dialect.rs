@@ -7,7 +7,7 @@ use std::fmt::{self, Display, Write as _};
 pub(super) enum Dialect {
     /// MySQL 5.7+ and MariaDB 10.5+.
     MySql,
-    /// SQLite 3.37+.
+    /// SQLite, of the version that is compiled in.
     Sqlite,
 }
 
