@@ -369,7 +369,9 @@ async fn many_products_in_one_batch(place: Place) {
                 .map(|(id, stock)| (id, (stock.stock_available, stock.stock_reserved, stock.status)))
                 .collect();
             if is_given_back {
-                expected.values_mut().for_each(|(_, reserved, _)| *reserved -= 2);
+                for (_, reserved, _) in expected.values_mut() {
+                    *reserved -= 2;
+                }
             }
             assert_eq!(found, expected);
             assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
