@@ -97,14 +97,17 @@ impl Sqlite {
             .busy_timeout(lock_wait)
             .pragma("query_only", if read_only { "ON" } else { "OFF" })
             .pragma("wal_autocheckpoint", COMMITS_COPY_FROM)
-            // A statement of many rows keeps the pages that it changes, in case it fails: in memory, not in a file of
-            // its own that is made and removed each time.
-            .pragma("temp_store", "MEMORY")
             // Rows of a large result wait in the connection's thread less often.
             .row_buffer_size(1024)
             .statement_cache_capacity(0)
             .disable_statement_logging();
-        let options = if purpose == Purpose::Batches { options.pragma("cache_size", BATCH_CACHE) } else { options };
+        let options = if purpose == Purpose::Batches {
+            // A statement of many rows keeps the pages that it changes, in case it fails: in memory, not in a file of
+            // its own that is made and removed each time. What audits sort may be larger than memory.
+            options.pragma("cache_size", BATCH_CACHE).pragma("temp_store", "MEMORY")
+        } else {
+            options
+        };
         let started = Instant::now();
         loop {
             match options.connect().await {
