@@ -62,7 +62,7 @@ pub struct Changes {
     pub payment_events: Vec<PaymentEvent>,
     /// New movements, in order for each product.
     pub movements: Vec<Movement>,
-    /// Products, with their new counters and status.
+    /// Products, with their new counters and status, ascending by id.
     pub products: Vec<Product>,
 }
 

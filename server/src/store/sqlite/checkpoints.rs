@@ -90,7 +90,11 @@ async fn shorten(session: &mut SqliteSession, pages: u64) -> Result<(), StoreErr
     if log_length(session, "NOOP").await? < pages {
         return Ok(());
     }
-    log_length(session, "PASSIVE").await?;
+    // The first pass does not synchronise the file if batches went on meanwhile; the second has little to copy, so it does
+    // that, mostly, while nobody waits.
+    for _ in 0..2 {
+        log_length(session, "PASSIVE").await?;
+    }
     session.take_turn().await?;
     let copied = log_length(session, "PASSIVE").await;
     session.turn = None;

@@ -16,6 +16,7 @@ use super::super::BatchId;
 use super::super::dialect::{Dialect, Nullable, list};
 use super::super::rows::Word;
 use super::super::session::{BatchRow, Write};
+use super::PRIMARY;
 use super::insert::{Column, Value, insert, insert_rows};
 
 /// Of more products than these an UPDATE first asks in which half of them its row is: what a row costs would else grow
@@ -222,7 +223,10 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
     let ids: Vec<ProductId> = products.iter().map(|product| product.id).collect();
     // In MySQL the SET clause works from left to right, and what stands first sees the old status. WHERE
     // sees the row as it was.
-    update(writes, "products", &set, &ids, &format!("movement_seq = {}", text(&loaded_seq)));
+    // Of a small table the database would rather look at all rows than at so many, and those that others have locked are in
+    // its way.
+    let table = format!("products{}", dialect.by_index(PRIMARY));
+    update(writes, &table, &set, &ids, &format!("movement_seq = {}", text(&loaded_seq)));
 }
 
 /// What the movements of a batch did to one product.
