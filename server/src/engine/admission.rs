@@ -76,12 +76,10 @@ impl View {
         let wait = self.wait();
         // Of the first batch it is only known how long it has taken so far.
         let flight = if self.flight.is_zero() { self.since_turn } else { self.flight };
-        let until_answered = wait.saturating_add(flight);
-        let is_in_vain = until_answered > left;
-        let is_stuck = self.stalled > left / 2;
         let makes_no_batch_fuller = self.ahead >= self.share.saturating_mul(BATCHES_KEPT);
-        let needs_this_pace = makes_no_batch_fuller && until_answered > left / 2;
+        let is_in_vain = wait.saturating_add(flight) > if makes_no_batch_fuller { left / 2 } else { left };
+        let is_stuck = self.stalled > left / 2;
         let only_adds_delay = self.standing > PATIENCE && makes_no_batch_fuller && wait > TARGET;
-        if is_in_vain || is_stuck || needs_this_pace || only_adds_delay { Err(wait) } else { Ok(()) }
+        if is_in_vain || is_stuck || only_adds_delay { Err(wait) } else { Ok(()) }
     }
 }

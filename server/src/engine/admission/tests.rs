@@ -149,6 +149,11 @@ impl Queue {
         }
     }
 
+    /// How often holds come if they come as fast as batches can take them.
+    fn best_interval(&self) -> Duration {
+        self.batch_time / u32::try_from(self.batch_max).expect("small")
+    }
+
     /// Holds come, `every` so often, until `end`.
     fn offer(&mut self, every: Duration, end: Duration) {
         while self.now < end {
@@ -203,8 +208,8 @@ proptest! {
         overload in 2..20_u32,
     ) {
         let batch_time = ms(batch_ms);
-        let every = batch_time / u32::try_from(batch_max).expect("small") / overload;
         let mut queue = Queue::new(batch_max, batch_time);
+        let every = queue.best_interval() / overload;
         let (settled, end) = (Duration::from_secs(12), Duration::from_secs(20));
         queue.offer(every, end);
         for (at, taken) in queue.batches.iter().skip(1) {
@@ -232,8 +237,8 @@ proptest! {
         overload in 2..20_u32,
     ) {
         let batch_time = ms(batch_ms);
-        let every = batch_time / u32::try_from(batch_max).expect("small") / overload;
         let mut queue = Queue::new(batch_max, batch_time);
+        let every = queue.best_interval() / overload;
         queue.offer(every, batch_time * 2);
         let known = queue.now;
         queue.offer(every, known + PATIENCE);
@@ -253,8 +258,8 @@ proptest! {
         tenths in 2..9_u32,
     ) {
         let batch_time = ms(batch_ms);
-        let every = batch_time / u32::try_from(batch_max).expect("small") * 10 / tenths;
         let mut queue = Queue::new(batch_max, batch_time);
+        let every = queue.best_interval() * 10 / tenths;
         queue.offer(every, Duration::from_secs(20));
         prop_assert!(queue.refused.is_empty(), "refused at {:?}", queue.refused);
     }
