@@ -58,8 +58,8 @@ pub(in crate::store) fn writes(dialect: Dialect, changes: &Changes) -> Vec<Write
     let mut writes = Vec::new();
     insert(&mut writes, "holds", &HOLD_COLUMNS, &changes.new_holds);
     insert(&mut writes, "orders", &ORDER_COLUMNS, &changes.new_orders);
-    changed_holds(&mut writes, &changes.changed_holds);
-    changed_orders(&mut writes, &changes.changed_orders);
+    changed_holds(&mut writes, dialect, &changes.changed_holds);
+    changed_orders(&mut writes, dialect, &changes.changed_orders);
     insert(&mut writes, "payment_events", &PAYMENT_EVENT_COLUMNS, &changes.payment_events);
     insert(&mut writes, "movements", &MOVEMENT_COLUMNS, &changes.movements);
     changed_products(&mut writes, dialect, changes);
@@ -140,7 +140,7 @@ fn hold_status(status: HoldStatus) -> (&'static str, Option<ReleaseReason>, Opti
 }
 
 /// One UPDATE for all holds that change alike.
-fn changed_holds(writes: &mut Vec<Write>, holds: &[Hold]) {
+fn changed_holds(writes: &mut Vec<Write>, dialect: Dialect, holds: &[Hold]) {
     let mut groups: BTreeMap<(String, &'static str), Vec<HoldId>> = BTreeMap::new();
     for hold in holds {
         let (status, reason, released_at) = hold_status(hold.status);
@@ -163,23 +163,33 @@ fn changed_holds(writes: &mut Vec<Write>, holds: &[Hold]) {
         groups.entry((set, guard)).or_default().push(hold.id);
     }
     for ((set, guard), ids) in groups {
-        update(writes, "holds", &set, &ids, guard);
+        update(writes, dialect, "holds", &set, &ids, guard);
     }
 }
 
-fn changed_orders(writes: &mut Vec<Write>, orders: &[Order]) {
+fn changed_orders(writes: &mut Vec<Write>, dialect: Dialect, orders: &[Order]) {
     let mut groups: BTreeMap<(&'static str, Timestamp), Vec<OrderId>> = BTreeMap::new();
     for order in orders {
         groups.entry((order.status.word(), order.updated_at)).or_default().push(order.id);
     }
     let guard = format!("status = {}", OrderStatus::PendingPayment.literal());
     for ((status, updated_at), ids) in groups {
-        update(writes, "orders", &format!("status = '{status}', updated_at = {}", updated_at.0), &ids, &guard);
+        update(writes, dialect, "orders", &format!("status = '{status}', updated_at = {}", updated_at.0), &ids, &guard);
     }
 }
 
-fn update<Id: Copy + Display>(writes: &mut Vec<Write>, table: &str, set: &str, ids: &[Id], guard: &str) {
-    let sql = format!("UPDATE {table} SET {set} WHERE id IN ({}) AND {guard}", list(ids));
+/// By their key, whatever the database would rather do: of a small table it would look at all rows, and those that others
+/// have locked are in its way.
+fn update<Id: Copy + Display>(
+    writes: &mut Vec<Write>,
+    dialect: Dialect,
+    table: &str,
+    set: &str,
+    ids: &[Id],
+    guard: &str,
+) {
+    let by_key = dialect.by_index(PRIMARY);
+    let sql = format!("UPDATE {table}{by_key} SET {set} WHERE id IN ({}) AND {guard}", list(ids));
     writes.push(Write { sql, must_match: Some(ids.len() as u64) });
 }
 
@@ -196,13 +206,13 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
         moved.reserved += movement.reserved_change;
     }
     let moved = |product: &Product| moved.get(&product.id).copied().unwrap_or_default();
-    let text = |value: &dyn Fn(&Product) -> String| cases(products, value);
+    let cases = |value: &dyn Fn(&Product) -> String| cases(products, value);
     let counter = |column: &str, value: &dyn Fn(&Product) -> u64, change: &dyn Fn(Moved) -> i64| {
         // The row is locked, and what was loaded of it guarded, so what it has is known: where all change alike, it
         // need not be asked which row it is.
         common(products, &|product| value(product).to_string())
             .or_else(|| common(products, &|product| format!("{column} + {}", change(moved(product)))))
-            .unwrap_or_else(|| text(&|product| value(product).to_string()))
+            .unwrap_or_else(|| cases(&|product| value(product).to_string()))
     };
     let reason = |product: &Product| match &product.status {
         ProductStatus::OnSale => "NULL".to_owned(),
@@ -212,21 +222,18 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
         "{}status = {}, suspended_reason = {}, stock_available = {}, stock_reserved = {}, movement_seq = {}, \
          updated_at = {}",
         forgotten_breaches(products),
-        text(&|product| format!("'{}'", product_status_word(&product.status))),
-        text(&reason),
+        cases(&|product| format!("'{}'", product_status_word(&product.status))),
+        cases(&reason),
         counter("stock_available", &|product| product.stock_available, &|moved| moved.available),
         counter("stock_reserved", &|product| product.stock_reserved, &|moved| moved.reserved),
-        text(&|product| format!("movement_seq + {}", moved(product).movements)),
-        text(&|product| product.updated_at.0.to_string()),
+        cases(&|product| format!("movement_seq + {}", moved(product).movements)),
+        cases(&|product| product.updated_at.0.to_string()),
     );
     let loaded_seq = |product: &Product| product.movement_seq.saturating_sub(moved(product).movements).to_string();
     let ids: Vec<ProductId> = products.iter().map(|product| product.id).collect();
     // In MySQL the SET clause works from left to right, and what stands first sees the old status. WHERE
     // sees the row as it was.
-    // Of a small table the database would rather look at all rows than at so many, and those that others have locked are in
-    // its way.
-    let table = format!("products{}", dialect.by_index(PRIMARY));
-    update(writes, &table, &set, &ids, &format!("movement_seq = {}", text(&loaded_seq)));
+    update(writes, dialect, "products", &set, &ids, &format!("movement_seq = {}", cases(&loaded_seq)));
 }
 
 /// What the movements of a batch did to one product.
