@@ -53,6 +53,14 @@ impl Dialect {
         }
     }
 
+    /// What stands before the rows that a row is compared with by IN.
+    pub(super) const fn in_rows(self) -> &'static str {
+        match self {
+            Self::MySql => "",
+            Self::Sqlite => "VALUES ",
+        }
+    }
+
     /// INSERT that leaves a row alone that is there already.
     pub(super) const fn insert_missing(self) -> &'static str {
         match self {

@@ -5,7 +5,8 @@
 //! that changed under the lock (a bug, or a hand in the database) undoes the batch (I4, I5, I6).
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
+use std::hash::Hash;
 
 use sale::{
     Changes, Hold, HoldId, HoldStatus, Key, Movement, Order, OrderId, OrderStatus, PaymentEvent, PaymentStatus,
@@ -18,10 +19,6 @@ use super::super::rows::Word;
 use super::super::session::{BatchRow, Write};
 use super::PRIMARY;
 use super::insert::{Column, Value, insert, insert_rows};
-
-/// Of more products than these an UPDATE first asks in which half of them its row is: what a row costs would else grow
-/// with their number.
-const CASES_MAX: usize = 8;
 
 /// What became of a batch, once and for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,13 +203,13 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
         moved.reserved += movement.reserved_change;
     }
     let moved = |product: &Product| moved.get(&product.id).copied().unwrap_or_default();
-    let cases = |value: &dyn Fn(&Product) -> String| cases(products, value);
+    // The rows are locked, and what was loaded of them guarded, so what they have is known. Counters differ from product to
+    // product more than what happens to them in a batch.
     let counter = |column: &str, value: &dyn Fn(&Product) -> u64, change: &dyn Fn(Moved) -> i64| {
-        // The row is locked, and what was loaded of it guarded, so what it has is known: where all change alike, it
-        // need not be asked which row it is.
-        common(products, &|product| value(product).to_string())
-            .or_else(|| common(products, &|product| format!("{column} + {}", change(moved(product)))))
-            .unwrap_or_else(|| cases(&|product| value(product).to_string()))
+        common(products, value).map_or_else(
+            || by_value(products, |product| change(moved(product)), |change| format!("{column} + {change}")),
+            |value| value.to_string(),
+        )
     };
     let reason = |product: &Product| match &product.status {
         ProductStatus::OnSale => "NULL".to_owned(),
@@ -222,18 +219,25 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
         "{}status = {}, suspended_reason = {}, stock_available = {}, stock_reserved = {}, movement_seq = {}, \
          updated_at = {}",
         forgotten_breaches(products),
-        cases(&|product| format!("'{}'", product_status_word(&product.status))),
-        cases(&reason),
+        by_value(products, |product| product_status_word(&product.status), |word| format!("'{word}'")),
+        by_value(products, reason, Clone::clone),
         counter("stock_available", &|product| product.stock_available, &|moved| moved.available),
         counter("stock_reserved", &|product| product.stock_reserved, &|moved| moved.reserved),
-        cases(&|product| format!("movement_seq + {}", moved(product).movements)),
-        cases(&|product| product.updated_at.0.to_string()),
+        by_value(products, |product| moved(product).movements, |movements| format!("movement_seq + {movements}")),
+        by_value(products, |product| product.updated_at.0, i64::to_string),
     );
-    let loaded_seq = |product: &Product| product.movement_seq.saturating_sub(moved(product).movements).to_string();
+    let loaded_seq = |product: &Product| product.movement_seq.saturating_sub(moved(product).movements);
+    let guard = common(products, loaded_seq).map_or_else(
+        || {
+            let rows = products.iter().map(|product| format!("({}, {})", product.id, loaded_seq(product)));
+            format!("(id, movement_seq) IN ({}{})", dialect.in_rows(), list(rows))
+        },
+        |seq| format!("movement_seq = {seq}"),
+    );
     let ids: Vec<ProductId> = products.iter().map(|product| product.id).collect();
     // In MySQL the SET clause works from left to right, and what stands first sees the old status. WHERE
     // sees the row as it was.
-    update(writes, dialect, "products", &set, &ids, &format!("movement_seq = {}", cases(&loaded_seq)));
+    update(writes, dialect, "products", &set, &ids, &guard);
 }
 
 /// What the movements of a batch did to one product.
@@ -244,31 +248,40 @@ struct Moved {
     reserved: i64,
 }
 
-/// What `value` is for each of `products`, if it is the same for all.
-fn common(products: &[Product], value: &dyn Fn(&Product) -> String) -> Option<String> {
+/// What `value` is of each of `products`, if it is the same for all.
+fn common<Value: PartialEq>(products: &[Product], value: impl Fn(&Product) -> Value) -> Option<Value> {
     let (first, rest) = products.split_first()?;
     let first = value(first);
     rest.iter().all(|product| value(product) == first).then_some(first)
 }
 
-/// What `value` is for each of `products`, which ascend by id, by the id of the row: if it is the same for all, as nearly
-/// every column of nearly every batch is, without asking which row it is.
-fn cases(products: &[Product], value: &dyn Fn(&Product) -> String) -> String {
-    if let Some(value) = common(products, value) {
-        return value;
+/// What `value` is of the product of a row, as `sql` has it: without asking which row it is, if it is the same for all, as
+/// nearly every column of nearly every batch is.
+fn by_value<Value: Eq + Hash>(
+    products: &[Product],
+    value: impl Fn(&Product) -> Value,
+    sql: impl Fn(&Value) -> String,
+) -> String {
+    if let Some(value) = common(products, &value) {
+        return sql(&value);
     }
-    if products.len() > CASES_MAX {
-        let (low, high) = products.split_at(products.len() / 2);
-        let from = high.first().map_or(0, |product| product.id.0);
-        return format!("CASE WHEN id < {from} THEN {} ELSE {} END", cases(low, value), cases(high, value));
-    }
-    let mut sql = "CASE id".to_owned();
+    let mut groups: HashMap<Value, Vec<ProductId>> = HashMap::new();
     for product in products {
-        for part in [" WHEN ", &product.id.to_string(), " THEN ", &value(product)] {
-            sql.push_str(part);
-        }
+        groups.entry(value(product)).or_default().push(product.id);
     }
-    sql + " END"
+    let mut groups: Vec<(Value, Vec<ProductId>)> = groups.into_iter().collect();
+    // Most have the last, and of those nobody asks.
+    groups.sort_by_key(|(_, ids)| (ids.len(), ids.first().copied()));
+    let mut text = "CASE".to_owned();
+    let last = groups.pop();
+    for (value, ids) in &groups {
+        // Writing to a String does not fail.
+        let _ = write!(text, " WHEN id IN ({}) THEN {}", list(ids), sql(value));
+    }
+    if let Some((value, _)) = last {
+        let _ = write!(text, " ELSE {}", sql(&value));
+    }
+    text + " END"
 }
 
 /// Forgets the breaches that an operator accepted, of products that are suspended now and were not. A row

@@ -108,16 +108,24 @@ async fn every_kind_of_row_comes_back(place: Place) {
 }
 
 async fn a_guard_undoes_the_batch(place: Place) {
-    for meanwhile in [
-        "UPDATE holds SET status = 'redeemed' WHERE id = HOLD",
-        "DELETE FROM holds WHERE id = HOLD",
-        "UPDATE products SET movement_seq = movement_seq + 1 WHERE id = PRODUCT",
+    for (meanwhile, has_others) in [
+        ("UPDATE holds SET status = 'redeemed' WHERE id = HOLD", false),
+        ("DELETE FROM holds WHERE id = HOLD", false),
+        ("UPDATE products SET movement_seq = movement_seq + 1 WHERE id = PRODUCT", false),
+        // It then has what the batch found another product to have.
+        ("UPDATE products SET movement_seq = movement_seq + 1 WHERE id = PRODUCT", true),
     ] {
         let product_id = place.product(10).await;
         let hold = place.hold(product_id, 1, None).await;
         let mut writer = place.writer().await;
-        let commands = [Command::GiveBackHold { hold_id: hold.id }];
-        let decision = place.decide(writer.as_mut(), product_id, &commands).await;
+        let mut commands = vec![(product_id, Command::GiveBackHold { hold_id: hold.id })];
+        if has_others {
+            let other_id = place.product(10).await;
+            place.hold(other_id, 1, None).await;
+            place.hold(other_id, 1, None).await;
+            commands.push((other_id, super::place(HoldId(place.id()), other_id, 1, None)));
+        }
+        let decision = place.decide_all(writer.as_mut(), &commands).await;
         // Nobody can change a row under the lock, so it changes once the lock is gone.
         writer.rollback().await.expect("the lock is given back");
         let by_hand = meanwhile.replace("HOLD", &hold.id.to_string()).replace("PRODUCT", &product_id.to_string());
