@@ -79,23 +79,22 @@ impl Stations {
 /// If something cannot be measured.
 pub(super) async fn measure(hands: &Hands<'_>, round: u32, results: &mut Results) -> Result<(), BenchError> {
     let stations = Stations::start(hands).await?;
-    let warm_up = Load::Holds { product: stations.hot };
-    hands.wrk.run(&stations.main.url(), &warm_up, WARM_UP_CONNECTIONS, WARM_UP).await?;
-    if let Some((station, product)) = &stations.batch_max_1 {
-        hands.wrk.run(&station.url(), &Load::Holds { product: *product }, WARM_UP_CONNECTIONS, WARM_UP).await?;
-    }
     let rows = hands.settings.rows.iter().copied().filter(|row| row.is_load());
     let connections = hands.settings.connections.iter().copied();
     let mut plan: Vec<(Row, u32)> = connections.flat_map(|number| rows.clone().map(move |row| (row, number))).collect();
     if round.is_multiple_of(2) {
         plan.reverse();
     }
-    for (row, connections) in plan {
-        hands.go_on()?;
-        let sample = measure_load(hands, &stations, row, connections, round).await?;
-        tell(hands, round, row, connections, &sample);
-        results.add(row, connections, sample);
+    // A hold that comes alone is held against one of `BATCH_MAX=1` while there is next to nothing in either's tables: in a
+    // table that other loads have filled it takes longer.
+    let (alone, others): (Vec<_>, Vec<_>) =
+        plan.into_iter().partition(|(row, connections)| is_alone(*row, *connections));
+    if !alone.is_empty() {
+        warm_up(hands, &stations, 1).await?;
+        measure_plan(hands, &stations, alone, round, results).await?;
     }
+    warm_up(hands, &stations, WARM_UP_CONNECTIONS).await?;
+    measure_plan(hands, &stations, others, round, results).await?;
     if hands.wants(Row::PlainSql) {
         hands.go_on()?;
         let sample = measure_plain_sql(hands, round).await?;
@@ -113,6 +112,37 @@ pub(super) async fn measure(hands: &Hands<'_>, round: u32, results: &mut Results
     for station in std::iter::once(main).chain(batch_max_1.map(|(station, _)| station)) {
         audit(hands, &station, results).await?;
         station.end().await?;
+    }
+    Ok(())
+}
+
+/// Whether holds of this row come one at a time, and are compared for how long each takes.
+fn is_alone(row: Row, connections: u32) -> bool {
+    connections == 1 && matches!(row, Row::Hot | Row::BatchMax1)
+}
+
+/// Holds at both servers, for a moment.
+async fn warm_up(hands: &Hands<'_>, stations: &Stations, connections: u32) -> Result<(), BenchError> {
+    let main = Some((&stations.main, stations.hot));
+    let batch_max_1 = stations.batch_max_1.as_ref().map(|(station, product)| (station, *product));
+    for (station, product) in main.into_iter().chain(batch_max_1) {
+        hands.wrk.run(&station.url(), &Load::Holds { product }, connections, WARM_UP).await?;
+    }
+    Ok(())
+}
+
+async fn measure_plan(
+    hands: &Hands<'_>,
+    stations: &Stations,
+    plan: Vec<(Row, u32)>,
+    round: u32,
+    results: &mut Results,
+) -> Result<(), BenchError> {
+    for (row, connections) in plan {
+        hands.go_on()?;
+        let sample = measure_load(hands, stations, row, connections, round).await?;
+        tell(hands, round, row, connections, &sample);
+        results.add(row, connections, sample);
     }
     Ok(())
 }
