@@ -1,8 +1,8 @@
 //! The loads: each round measures each row at each number of connections, on fresh databases.
 //!
 //! All that is compared is measured in turn, in one round: what changes on the machine from minute to minute changes
-//! for all. Every other round goes backwards, so that no row always comes after the same one. What does not belong
-//! here: what the figures mean.
+//! for all. Every other round goes backwards, so that no row always comes after the same one; only what is compared for
+//! how long a hold takes alone comes first in each. What does not belong here: what the figures mean.
 
 use super::parts::{self, Ceiling};
 use super::plain_sql::Placed;
@@ -85,8 +85,8 @@ pub(super) async fn measure(hands: &Hands<'_>, round: u32, results: &mut Results
     if round.is_multiple_of(2) {
         plan.reverse();
     }
-    // A hold that comes alone is held against one of `BATCH_MAX=1` while there is next to nothing in either's tables: in a
-    // table that other loads have filled it takes longer.
+    // How long a hold takes alone is compared with `BATCH_MAX=1` while neither server has more than a few: in a table that
+    // other loads have filled it takes longer.
     let (alone, others): (Vec<_>, Vec<_>) =
         plan.into_iter().partition(|(row, connections)| is_alone(*row, *connections));
     if !alone.is_empty() {

@@ -53,7 +53,7 @@ impl Dialect {
         }
     }
 
-    /// What stands before the rows that a row is compared with by IN.
+    /// Stands before a list of rows after IN.
     pub(super) const fn in_rows(self) -> &'static str {
         match self {
             Self::MySql => "",

@@ -20,6 +20,9 @@ use super::super::session::{BatchRow, Write};
 use super::PRIMARY;
 use super::insert::{Column, Value, insert, insert_rows};
 
+/// Into how many groups of one value an UPDATE parts its products: a row is looked for in one after the other.
+const GROUPS_MAX: usize = 16;
+
 /// What became of a batch, once and for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum BatchOutcome {
@@ -269,8 +272,11 @@ fn by_value<Value: Eq + Hash>(
     for product in products {
         groups.entry(value(product)).or_default().push(product.id);
     }
+    if groups.len() > GROUPS_MAX {
+        return by_halves(products, &value, &sql);
+    }
     let mut groups: Vec<(Value, Vec<ProductId>)> = groups.into_iter().collect();
-    // Most have the last, and of those nobody asks.
+    // The ids of the largest need not be named.
     groups.sort_by_key(|(_, ids)| (ids.len(), ids.first().copied()));
     let mut text = "CASE".to_owned();
     let last = groups.pop();
@@ -282,6 +288,20 @@ fn by_value<Value: Eq + Hash>(
         let _ = write!(text, " ELSE {}", sql(&value));
     }
     text + " END"
+}
+
+/// The same for products that ascend by id, of which each may have its own value: by asking in which half the row is.
+fn by_halves<Value: PartialEq>(
+    products: &[Product],
+    value: &impl Fn(&Product) -> Value,
+    sql: &impl Fn(&Value) -> String,
+) -> String {
+    if let Some(value) = common(products, value) {
+        return sql(&value);
+    }
+    let (low, high) = products.split_at(products.len() / 2);
+    let from = high.first().map_or(0, |product| product.id.0);
+    format!("CASE WHEN id < {from} THEN {} ELSE {} END", by_halves(low, value, sql), by_halves(high, value, sql))
 }
 
 /// Forgets the breaches that an operator accepted, of products that are suspended now and were not. A row

@@ -346,15 +346,17 @@ async fn a_strangers_lock_does_not_hold_up_the_answer(place: Place) {
 }
 
 async fn many_products_in_one_batch(place: Place) {
-    // Of some all columns are alike, of some all that changes, and of the others nothing.
-    for (stocks_differ, changes_differ) in [(false, false), (true, false), (true, true)] {
+    // Of some all columns are alike, of some all that changes, and of the others little or nothing.
+    for (stocks_differ, changes_differ, kinds) in
+        [(false, false, 1), (true, false, 1), (true, true, 3), (true, true, 40)]
+    {
         let differing = |i: usize, most: usize, differs: bool| if differs { i % most } else { 0 };
         let (mut commands, mut given_back, mut expected) = (Vec::new(), Vec::new(), HashMap::new());
         for i in 0..70 {
-            let stock = 10 + differing(i, 7, stocks_differ);
+            let stock = 100 + differing(i, 7, stocks_differ);
             let product_id = place.product(stock as u64).await;
-            let holds = 2 + differing(i, 3, changes_differ);
-            let hold_id = |n: usize| HoldId(product_id.0 * 10 + n as u64);
+            let holds = 2 + differing(i, kinds, changes_differ);
+            let hold_id = |n: usize| HoldId(product_id.0 * 100 + n as u64);
             for n in 0..holds {
                 commands.push((product_id, super::place(hold_id(n), product_id, 2, None)));
             }
