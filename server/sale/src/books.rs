@@ -5,7 +5,7 @@
 //! What does not: when to change one (`decide`), whether the step adds up (`check`). Keeps the record
 //! that I2 to I5 are checked with: a row that moves in a way it never may is written down as a misstep.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::invariant::Invariant;
 use crate::rows::{Hold, HoldStatus, Movement, Order, OrderStatus, PaymentEvent, PaymentStatus, Product};
@@ -35,9 +35,9 @@ pub(crate) struct StepRecord {
     pub(crate) sold_change: i64,
     /// Units that operators added or took.
     pub(crate) stocked_change: i64,
-    /// The products that own the changed rows, with their counters before the step; `None` where the
-    /// product's row is not locked.
-    pub(crate) touched: BTreeMap<ProductId, Option<Counters>>,
+    /// The products that own the changed rows, each once, with their counters before the step; `None` where the
+    /// product's row is not locked. There is one, unless something is wrong.
+    pub(crate) touched: Vec<(ProductId, Option<Counters>)>,
     /// The first row that changed in a way that none may.
     pub(crate) misstep: Option<(Invariant, String)>,
     /// How many movements the batch had before.
@@ -63,11 +63,12 @@ impl Counters {
 }
 
 impl Books {
-    pub(crate) fn open(state: State) -> Self {
+    /// For so many commands, each of which makes about one movement.
+    pub(crate) fn open(state: State, commands: usize) -> Self {
         Self {
             now: state.now.unwrap_or(Timestamp(0)),
             state,
-            movements: Vec::new(),
+            movements: Vec::with_capacity(commands),
             step: StepRecord::default(),
             new_holds: BTreeSet::new(),
             changed_holds: BTreeSet::new(),
@@ -79,7 +80,9 @@ impl Books {
     }
 
     pub(crate) fn begin_step(&mut self) {
-        self.step = StepRecord { movements_before: self.movements.len(), ..StepRecord::default() };
+        let mut touched = std::mem::take(&mut self.step.touched);
+        touched.clear();
+        self.step = StepRecord { touched, movements_before: self.movements.len(), ..StepRecord::default() };
     }
 
     /// The clock of a product: it never goes back behind the product's last change.
@@ -193,8 +196,9 @@ impl Books {
     }
 
     fn touch(&mut self, id: ProductId) {
-        let products = &self.state.products;
-        self.step.touched.entry(id).or_insert_with(|| products.get(&id).map(Counters::of));
+        if self.step.touched.iter().all(|(touched, _)| *touched != id) {
+            self.step.touched.push((id, self.state.products.get(&id).map(Counters::of)));
+        }
     }
 
     fn misstep(&mut self, invariant: Invariant, detail: String) {
@@ -205,13 +209,21 @@ impl Books {
     pub(crate) fn close(mut self) -> Changes {
         let state = &mut self.state;
         Changes {
-            new_holds: self.new_holds.iter().filter_map(|id| state.holds.remove(id)).collect(),
-            changed_holds: self.changed_holds.iter().filter_map(|id| state.holds.remove(id)).collect(),
-            new_orders: self.new_orders.iter().filter_map(|id| state.orders.remove(id)).collect(),
-            changed_orders: self.changed_orders.iter().filter_map(|id| state.orders.remove(id)).collect(),
+            new_holds: rows(&self.new_holds, |id| state.holds.remove(id)),
+            changed_holds: rows(&self.changed_holds, |id| state.holds.remove(id)),
+            new_orders: rows(&self.new_orders, |id| state.orders.remove(id)),
+            changed_orders: rows(&self.changed_orders, |id| state.orders.remove(id)),
             payment_events: self.payment_events,
             movements: self.movements,
-            products: self.changed_products.iter().filter_map(|id| state.products.remove(id)).collect(),
+            products: rows(&self.changed_products, |id| state.products.remove(id)),
         }
     }
+}
+
+/// The rows of these ids, as far as `take` has them.
+fn rows<Id, Row>(ids: &BTreeSet<Id>, take: impl FnMut(&Id) -> Option<Row>) -> Vec<Row> {
+    // As many as can be: a list that grows is copied on its way.
+    let mut rows = Vec::with_capacity(ids.len());
+    rows.extend(ids.iter().filter_map(take));
+    rows
 }

@@ -38,9 +38,9 @@ pub(crate) fn not_locked(product_id: ProductId) -> Breach {
 pub(crate) fn check_step(books: &Books) -> Result<(), Breach> {
     let step = &books.step;
     // A step that changed nothing has nothing to add up.
-    let Some((&product_id, &before)) = step.touched.iter().next() else { return Ok(()) };
+    let Some(&(product_id, before)) = step.touched.iter().min_by_key(|(id, _)| *id) else { return Ok(()) };
     let breach = |invariant, detail| Err(Breach { product_id, invariant, detail });
-    if let Some(&other) = step.touched.keys().nth(1) {
+    if let Some((other, _)) = step.touched.iter().find(|(id, _)| *id != product_id) {
         return breach(Invariant::UnitsConserved, format!("one step changed its rows and those of product {other}"));
     }
     let (Some(before), Some(product)) = (before, books.state.products.get(&product_id)) else {
@@ -152,7 +152,7 @@ mod tests {
         state.products.extend([(P, product(1)), (ProductId(2), product(2))]);
         state.holds.insert(HoldId(1), hold(1, P));
         state.orders.insert(OrderId(1), order(1));
-        let mut books = Books::open(state);
+        let mut books = Books::open(state, 1);
         books.begin_step();
         books
     }

@@ -34,14 +34,16 @@ pub struct Decision {
 /// A [`Breach`] if a product breaks an invariant, or a step would. Then nothing of the batch may be
 /// written: the caller takes the product out and decides the rest again.
 pub fn decide(state: State, commands: &[Command], terms: &Terms) -> Result<Decision, Breach> {
-    let mut books = Books::open(state);
+    let mut books = Books::open(state, commands.len());
     let mut outcomes: Vec<Option<Outcome>> = vec![None; commands.len()];
     let last = |command: &Command| matches!(command, Command::CancelUnpaidOrders { .. });
     let in_order = (0..commands.len()).filter(|i| !last(&commands[*i]));
     for i in in_order.chain((0..commands.len()).filter(|i| last(&commands[*i]))) {
         outcomes[i] = Some(step(&mut books, &commands[i], terms)?);
     }
-    Ok(Decision { outcomes: outcomes.into_iter().flatten().collect(), changes: books.close() })
+    let mut in_given_order = Vec::with_capacity(commands.len());
+    in_given_order.extend(outcomes.into_iter().flatten());
+    Ok(Decision { outcomes: in_given_order, changes: books.close() })
 }
 
 fn step(books: &mut Books, command: &Command, terms: &Terms) -> Result<Outcome, Breach> {

@@ -81,12 +81,17 @@ impl Lane {
     /// better to wait for that to end. Plain holds that come later join the batch under the lock, others do not.
     fn fills_a_batch(&self) -> bool {
         let only_plain = self.money.is_empty() && self.holds.front().is_some_and(Ticket::is_plain_hold);
-        only_plain || self.money.len() + self.holds.len() >= self.flights.size()
+        only_plain || self.len() >= self.flights.size()
     }
 
     /// How many of its batches may be under way at once.
     fn at_once(&self) -> u32 {
         if self.overlaps && self.pace.flight() <= FOLLOWED_MAX { 2 } else { 1 }
+    }
+
+    /// How many commands it has, with those of callers who left.
+    pub(super) fn len(&self) -> usize {
+        self.money.len() + self.holds.len()
     }
 
     /// How many holds it has, with those of callers who left.
@@ -149,8 +154,7 @@ impl Lane {
 
     /// What a hold finds that comes now.
     pub(super) fn view(&self, now: Instant) -> View {
-        let ahead = self.money.len() + self.holds.len();
-        self.pace.view(now, ahead, self.holds.front().map(|ticket| ticket.queued_at), self.at_once())
+        self.pace.view(now, self.len(), self.holds.front().map(|ticket| ticket.queued_at), self.at_once())
     }
 
     /// A batch came to its end. `false`: it has none of it.

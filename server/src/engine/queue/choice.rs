@@ -88,6 +88,7 @@ impl State {
         let Some(lane) = self.lanes.get_mut(&product_id) else { return };
         let mut freed = Vec::new();
         let (now, takes) = (Instant::now(), lane.pace.flight());
+        batch.reserve(most.min(lane.len()));
         lane.take(most, |flights, ticket| {
             let taken = ticket.take(now, takes);
             if taken {

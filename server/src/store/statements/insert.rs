@@ -117,7 +117,8 @@ impl<'r> Grid<'r> {
     fn new<Row>(columns: &[Column<Row>], rows: &'r [Row]) -> Self {
         let is_used = |column: &&Column<Row>| rows.iter().any(|row| (column.value)(row) != Value::Null);
         let columns: Vec<&Column<Row>> = columns.iter().filter(is_used).collect();
-        let values = rows.iter().flat_map(|row| columns.iter().map(|column| (column.value)(row))).collect();
+        let mut values = Vec::with_capacity(rows.len() * columns.len());
+        values.extend(rows.iter().flat_map(|row| columns.iter().map(|column| (column.value)(row))));
         Self { names: columns.iter().map(|column| column.name).collect(), values }
     }
 
