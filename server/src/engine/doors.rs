@@ -34,13 +34,13 @@ struct Shut {
 
 impl Doors {
     /// How long a hold of this product would have to wait, if its door is shut.
-    pub(super) fn refusal(&self, product_id: ProductId, now: Instant) -> Option<Duration> {
+    pub(super) fn refusal(&self, product_id: ProductId) -> Option<Duration> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
         // A map is usable whatever happened to who held the lock.
         let shut = self.shut.read().unwrap_or_else(PoisonError::into_inner).get(&product_id).copied()?;
-        (now < shut.until).then_some(shut.wait)
+        (Instant::now() < shut.until).then_some(shut.wait)
     }
 
     /// Shuts a door: a hold would have to wait for `wait`.

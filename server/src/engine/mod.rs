@@ -35,6 +35,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::{self, Either};
 use moka::sync::Cache;
 use sale::{Hold, HoldId, HoldStatus, Key, Order, OrderId, ProductId, ReleaseReason, Terms, Timestamp};
 use tokio::sync::mpsc;
@@ -179,7 +181,8 @@ impl Engine {
     /// # Errors
     /// If the database did not answer before `deadline`.
     pub async fn product(&self, id: ProductId, deadline: Instant) -> Result<Option<ProductReading>, Rejection> {
-        watch(&self.shared.metrics, self.read_product(id, deadline)).await
+        let open = watch(&self.shared.metrics);
+        open.ended(self.read_product(id, deadline).await)
     }
 
     async fn read_product(&self, id: ProductId, deadline: Instant) -> Result<Option<ProductReading>, Rejection> {
@@ -213,8 +216,9 @@ impl Engine {
         limit: u32,
         deadline: Instant,
     ) -> Result<Vec<ProductReading>, Rejection> {
-        let reading = self.read(deadline, self.lists.get((after, limit)));
-        Ok(watch(&self.shared.metrics, reading).await?.unwrap_or_default())
+        let open = watch(&self.shared.metrics);
+        let page = open.ended(self.read(deadline, self.lists.get((after, limit))).await)?;
+        Ok(page.unwrap_or_default())
     }
 
     /// A hold as the clock shows it, or `None`.
@@ -222,8 +226,9 @@ impl Engine {
     /// # Errors
     /// If the database did not answer before `deadline`.
     pub async fn hold(&self, id: HoldId, deadline: Instant) -> Result<Option<Hold>, Rejection> {
-        let reading = self.read(deadline, self.holds.get(id));
-        let Some((mut hold, now)) = watch(&self.shared.metrics, reading).await? else { return Ok(None) };
+        let open = watch(&self.shared.metrics);
+        let reading = open.ended(self.read(deadline, self.holds.get(id)).await)?;
+        let Some((mut hold, now)) = reading else { return Ok(None) };
         if hold.is_due(now) {
             hold.status = HoldStatus::Released { at: hold.expires_at, reason: ReleaseReason::Expired, order_id: None };
         }
@@ -235,7 +240,8 @@ impl Engine {
     /// # Errors
     /// If the database did not answer before `deadline`.
     pub async fn order(&self, id: OrderId, deadline: Instant) -> Result<Option<Order>, Rejection> {
-        watch(&self.shared.metrics, self.read(deadline, self.orders.get(id))).await
+        let open = watch(&self.shared.metrics);
+        open.ended(self.read(deadline, self.orders.get(id)).await)
     }
 
     /// Finishes what is queued and in flight, for at most 10 seconds, and stops. Requests that come later
@@ -250,23 +256,20 @@ impl Engine {
         finished
     }
 
-    async fn read<T>(
+    fn read<T>(
         &self,
         deadline: Instant,
         read: impl Future<Output = Result<T, ReadFailed>>,
-    ) -> Result<T, Rejection> {
-        if self.shared.health.is_cut_off() {
-            return Err(Rejection::DatabaseUnavailable);
+    ) -> impl Future<Output = Result<T, Rejection>> {
+        // The database is not asked for what nobody waits for.
+        if self.shared.health.is_cut_off() || deadline <= Instant::now() {
+            return Either::Left(future::ready(Err(Rejection::DatabaseUnavailable)));
         }
-        if deadline <= Instant::now() {
-            // The database is not asked for what nobody waits for.
-            return Err(Rejection::DatabaseUnavailable);
-        }
-        match tokio::time::timeout_at(deadline, read).await {
+        Either::Right(tokio::time::timeout_at(deadline, read).map(|read| match read {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(ReadFailed::TooMany)) => Err(Rejection::Overloaded(Overload::ReadsFull)),
             Ok(Err(ReadFailed::NoAnswer)) | Err(_) => Err(Rejection::DatabaseUnavailable),
-        }
+        }))
     }
 }
 

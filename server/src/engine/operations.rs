@@ -27,7 +27,8 @@ impl Engine {
     /// # Errors
     /// As [`Rejection`] says.
     pub async fn add_product(&self, product: NewProduct, deadline: Instant) -> Result<ProductReading, Rejection> {
-        watch(&self.shared.metrics, self.try_add_product(product, deadline)).await
+        let open = watch(&self.shared.metrics);
+        open.ended(self.try_add_product(product, deadline).await)
     }
 
     async fn try_add_product(&self, product: NewProduct, deadline: Instant) -> Result<ProductReading, Rejection> {
@@ -47,8 +48,8 @@ impl Engine {
     /// # Errors
     /// As [`Rejection`] says.
     pub async fn restock(&self, id: ProductId, change: i64, deadline: Instant) -> Result<ProductReading, Rejection> {
-        let restocking = self.operate(id, Command::Restock { product_id: id, change }, deadline);
-        watch(&self.shared.metrics, restocking).await
+        let open = watch(&self.shared.metrics);
+        open.ended(self.operate(id, Command::Restock { product_id: id, change }, deadline).await)
     }
 
     /// Takes no new holds of a product.
@@ -56,8 +57,8 @@ impl Engine {
     /// # Errors
     /// As [`Rejection`] says.
     pub async fn suspend(&self, id: ProductId, reason: String, deadline: Instant) -> Result<ProductReading, Rejection> {
-        let suspending = self.operate(id, Command::Suspend { product_id: id, reason }, deadline);
-        watch(&self.shared.metrics, suspending).await
+        let open = watch(&self.shared.metrics);
+        open.ended(self.operate(id, Command::Suspend { product_id: id, reason }, deadline).await)
     }
 
     /// Takes new holds again, if an audit of the product finds no breach, or `force` says so anyway. What it
@@ -66,14 +67,12 @@ impl Engine {
     /// # Errors
     /// As [`Rejection`] says, in [`ResumeError`] with what the audit found.
     pub async fn resume(&self, id: ProductId, force: bool, deadline: Instant) -> Result<ProductReading, ResumeError> {
-        let resuming = async {
-            match self.try_resume(id, force, deadline).await {
-                Err(ResumeError::Rejected(rejection)) => Err(rejection),
-                // A breach is an answer.
-                answer => Ok(answer),
-            }
-        };
-        watch(&self.shared.metrics, resuming).await?
+        let open = watch(&self.shared.metrics);
+        open.ended(match self.try_resume(id, force, deadline).await {
+            Err(ResumeError::Rejected(rejection)) => Err(rejection),
+            // A breach is an answer.
+            answer => Ok(answer),
+        })?
     }
 
     async fn try_resume(&self, id: ProductId, force: bool, deadline: Instant) -> Result<ProductReading, ResumeError> {

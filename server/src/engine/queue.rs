@@ -110,7 +110,7 @@ impl Queue {
         if self.waiting.is_full(Class::Hold) {
             return Err(Rejection::Overloaded(Overload::QueueFull));
         }
-        match self.doors.refusal(product_id, Instant::now()) {
+        match self.doors.refusal(product_id) {
             Some(wait) => Err(Rejection::Overloaded(Overload::QueueSlow { wait })),
             None => Ok(()),
         }

@@ -27,10 +27,9 @@ impl Engine {
         key: Option<Key>,
         deadline: Instant,
     ) -> Result<Placed<Hold>, Rejection> {
-        let metrics = &self.shared.metrics;
-        let placing = self.try_place_hold(product_id, quantity, key, deadline);
-        let outcome = |placed: &Placed<Hold>| if placed.replayed { HoldOutcome::Replayed } else { HoldOutcome::Placed };
-        tally(metrics, &metrics.holds, placing, outcome).await
+        let open = tally(&self.shared.metrics, &self.shared.metrics.holds);
+        let placed = self.try_place_hold(product_id, quantity, key, deadline).await;
+        open.ended_as(placed, |placed| if placed.replayed { HoldOutcome::Replayed } else { HoldOutcome::Placed })
     }
 
     async fn try_place_hold(
@@ -103,14 +102,16 @@ impl Engine {
     /// # Errors
     /// As [`Rejection`] says.
     pub async fn give_back_hold(&self, hold_id: HoldId, deadline: Instant) -> Result<(), Rejection> {
-        let giving_back = async {
-            let product_id = self.route_of_hold(hold_id, deadline).await?;
-            match self.run(product_id, Command::GiveBackHold { hold_id }, Class::Money, deadline).await? {
-                Outcome::HoldGivenBack { .. } => Ok(()),
-                outcome => Err(unexpected(&outcome)),
-            }
-        };
-        watch(&self.shared.metrics, giving_back).await
+        let open = watch(&self.shared.metrics);
+        open.ended(self.try_give_back_hold(hold_id, deadline).await)
+    }
+
+    async fn try_give_back_hold(&self, hold_id: HoldId, deadline: Instant) -> Result<(), Rejection> {
+        let product_id = self.route_of_hold(hold_id, deadline).await?;
+        match self.run(product_id, Command::GiveBackHold { hold_id }, Class::Money, deadline).await? {
+            Outcome::HoldGivenBack { .. } => Ok(()),
+            outcome => Err(unexpected(&outcome)),
+        }
     }
 
     /// Makes a hold an order. A replayed order is as it is stored: its first answer showed it pending,
@@ -124,11 +125,9 @@ impl Engine {
         key: Option<Key>,
         deadline: Instant,
     ) -> Result<Placed<Order>, Rejection> {
-        let metrics = &self.shared.metrics;
-        let redeeming = self.try_redeem_hold(hold_id, key, deadline);
-        let outcome =
-            |placed: &Placed<Order>| if placed.replayed { OrderOutcome::Replayed } else { OrderOutcome::Placed };
-        tally(metrics, &metrics.orders, redeeming, outcome).await
+        let open = tally(&self.shared.metrics, &self.shared.metrics.orders);
+        let placed = self.try_redeem_hold(hold_id, key, deadline).await;
+        open.ended_as(placed, |placed| if placed.replayed { OrderOutcome::Replayed } else { OrderOutcome::Placed })
     }
 
     async fn try_redeem_hold(
@@ -150,7 +149,8 @@ impl Engine {
     /// # Errors
     /// If the database did not answer before `deadline`.
     pub async fn knows_order(&self, order_id: OrderId, deadline: Instant) -> Result<bool, Rejection> {
-        match watch(&self.shared.metrics, self.route_of_order(order_id, deadline)).await {
+        let open = watch(&self.shared.metrics);
+        match open.ended(self.route_of_order(order_id, deadline).await) {
             Ok(_) => Ok(true),
             Err(Rejection::Refused(Refusal::OrderUnknown)) => Ok(false),
             Err(rejection) => Err(rejection),
@@ -169,12 +169,12 @@ impl Engine {
         deadline: Instant,
     ) -> Result<Payment, Rejection> {
         let metrics = &self.shared.metrics;
-        let settling = self.try_settle_payment(key, order_id, status, deadline);
-        let outcome = |payment: &Payment| match payment {
+        let open = tally(metrics, &metrics.payment_events);
+        let payment = self.try_settle_payment(key, order_id, status, deadline).await;
+        let payment = open.ended_as(payment, |payment| match payment {
             Payment { repeated: true, .. } => PaymentOutcome::Repeated,
             Payment { event, .. } => event.effect.into(),
-        };
-        let payment = tally(metrics, &metrics.payment_events, settling, outcome).await;
+        });
         if let Ok(Payment { event: PaymentEvent { effect: PaymentEffect::RefundRequired, .. }, repeated: false }) =
             &payment
         {

@@ -3,8 +3,6 @@
 //! What belongs here: when a request counts as turned away, and by which reason. What does not: what the
 //! rules say to it (`requests`), and the bounds and deadlines that turn it away.
 
-use std::future::Future;
-
 use prometheus::IntCounter;
 
 use super::{Overload, Rejection};
@@ -13,7 +11,9 @@ use crate::telemetry::families::Family;
 use crate::telemetry::labels::{Ending, Label, TurnedAway};
 
 /// A request that is being served. Dropped before it ends, it is counted as one whose caller hung up.
-struct Open<'a, R: Label> {
+///
+/// Whoever serves the request keeps it meanwhile: a function that took the work as a future would have room for it twice.
+pub(super) struct Open<'a, R: Label> {
     metrics: &'a EngineMetrics,
     /// Where requests of its kind are counted by outcome, if they are.
     outcomes: Option<&'a Family<Ending<R>, IntCounter>>,
@@ -36,7 +36,7 @@ impl<R: Label> Drop for Open<'_, R> {
 
 /// A request whose kind is not counted by outcome has one: it was served.
 #[derive(Clone, Copy)]
-struct Unnamed;
+pub(super) struct Unnamed;
 
 impl Label for Unnamed {
     const COUNT: usize = 1;
@@ -54,41 +54,49 @@ impl Label for Unnamed {
     }
 }
 
-/// Waits for what becomes of a request, and counts it by outcome; `served` says by which if it was served.
-pub(super) async fn tally<T, R: Label>(
-    metrics: &EngineMetrics,
-    outcomes: &Family<Ending<R>, IntCounter>,
-    serving: impl Future<Output = Result<T, Rejection>>,
-    served: impl FnOnce(&T) -> R,
-) -> Result<T, Rejection>
+/// A request that is counted by outcome.
+pub(super) const fn tally<'a, R: Label>(
+    metrics: &'a EngineMetrics,
+    outcomes: &'a Family<Ending<R>, IntCounter>,
+) -> Open<'a, R> {
+    Open { metrics, outcomes: Some(outcomes), ending: None }
+}
+
+/// A request of a kind that is not counted by outcome: it is counted if it is turned away.
+pub(super) const fn watch(metrics: &EngineMetrics) -> Open<'_, Unnamed> {
+    Open { metrics, outcomes: None, ending: None }
+}
+
+impl<R: Label> Open<'_, R>
 where
     Ending<R>: From<sale::Refusal>,
 {
-    let mut open = Open { metrics, outcomes: Some(outcomes), ending: None };
-    let answer = serving.await;
-    open.ending = Some(match &answer {
-        Ok(value) => Ending::Served(served(value)),
-        Err(Rejection::Refused(refusal)) => Ending::from(*refusal),
-        // What a wish for a product that breaks an invariant is answered with.
-        Err(Rejection::Inconsistent) => Ending::from(sale::Refusal::ProductSuspended),
-        Err(rejection) => Ending::TurnedAway(reason(rejection)),
-    });
-    answer
+    /// This became of it; `served` says by which outcome to count it if it was served.
+    pub(super) fn ended_as<T>(
+        mut self,
+        answer: Result<T, Rejection>,
+        served: impl FnOnce(&T) -> R,
+    ) -> Result<T, Rejection> {
+        self.ending = Some(match &answer {
+            Ok(value) => Ending::Served(served(value)),
+            Err(Rejection::Refused(refusal)) => Ending::from(*refusal),
+            // What a wish for a product that breaks an invariant is answered with.
+            Err(Rejection::Inconsistent) => Ending::from(sale::Refusal::ProductSuspended),
+            Err(rejection) => Ending::TurnedAway(reason(rejection)),
+        });
+        answer
+    }
 }
 
-/// Waits for what becomes of a request of a kind that is not counted by outcome, and counts it if it was
-/// turned away.
-pub(super) async fn watch<T>(
-    metrics: &EngineMetrics,
-    serving: impl Future<Output = Result<T, Rejection>>,
-) -> Result<T, Rejection> {
-    let mut open = Open::<Unnamed> { metrics, outcomes: None, ending: None };
-    let answer = serving.await;
-    open.ending = Some(match &answer {
-        Ok(_) | Err(Rejection::Refused(_)) => Ending::Served(Unnamed),
-        Err(rejection) => Ending::TurnedAway(reason(rejection)),
-    });
-    answer
+impl Open<'_, Unnamed> {
+    /// This became of it.
+    pub(super) fn ended<T>(mut self, answer: Result<T, Rejection>) -> Result<T, Rejection> {
+        self.ending = Some(match &answer {
+            Ok(_) | Err(Rejection::Refused(_)) => Ending::Served(Unnamed),
+            Err(rejection) => Ending::TurnedAway(reason(rejection)),
+        });
+        answer
+    }
 }
 
 const fn reason(rejection: &Rejection) -> TurnedAway {

@@ -358,7 +358,7 @@ async fn a_door_is_looked_at_again_and_forgotten_with_its_lane() {
     drop(batch);
     finish(&queue, [ONE]);
     assert!(take(&queue).is_empty());
-    assert_eq!(queue.doors.refusal(ONE, Instant::now()), None);
+    assert_eq!(queue.doors.refusal(ONE), None);
 }
 
 #[tokio::test(start_paused = true)]
