@@ -73,6 +73,14 @@ async fn what_is_no_json_changes_nothing(setup: Setup) {
     for path in [HOLDS, ORDERS, WEBHOOK, PRODUCTS, "/api/products/1/restock"] {
         sale.refused(&post(path, ""), 400, "invalid_json").await;
     }
+    for path in [HOLDS, ORDERS] {
+        // A body that is none is told of before a key that is none, and that before a field.
+        for (body, status, code) in
+            [("{", 400, "invalid_json"), ("[]", 422, "validation_failed"), ("{}", 400, "bad_request")]
+        {
+            sale.refused(&post(path, body).key("two words"), status, code).await;
+        }
+    }
     assert_eq!(sale.database.snapshot(&[]).await.or_fail(), before);
 }
 

@@ -11,10 +11,11 @@ use sale::{Hold as HoldRow, Order as OrderRow};
 use super::answer::Answer;
 use super::errors::Problem;
 use super::holds::{Hold, HoldAnswer, PlacedHold, new_hold};
-use super::json::{self, Object};
+use super::json;
 use super::operators::{new_product, reason, stock_change};
 use super::orders::{Order, OrderAnswer};
 use super::products::ProductAnswer;
+use super::request::object;
 use super::webhook::{WebhookAnswer, body_key, news};
 use crate::store::ProductReading;
 
@@ -34,18 +35,18 @@ pub const SENT: [Sent; 6] = [
     Sent {
         name: "hold",
         example: r#"{"product_id":1,"qty":5}"#,
-        read: |bytes| object(bytes).is_some_and(|object| new_hold(&object, 1_000, 1_000).is_ok()),
+        read: |bytes| object(bytes).is_ok_and(|object| new_hold(&object, 1_000, 1_000).is_ok()),
     },
     Sent {
         name: "order",
         example: r#"{"hold_id":1234567}"#,
-        read: |bytes| object(bytes).is_some_and(|object| json::id(object.get("hold_id")).is_ok()),
+        read: |bytes| object(bytes).is_ok_and(|object| json::id(object.get("hold_id")).is_ok()),
     },
     Sent {
         name: "payment event",
         example: r#"{"payment_idempotency_key":"evt_1","order_id":12,"status":"success"}"#,
         read: |bytes| {
-            object(bytes).is_some_and(|object| {
+            object(bytes).is_ok_and(|object| {
                 let news = news(&object);
                 body_key(&object).is_ok_and(|key| key.is_some()) && news.order_id.is_some() && news.status.is_some()
             })
@@ -54,23 +55,19 @@ pub const SENT: [Sent; 6] = [
     Sent {
         name: "product",
         example: r#"{"name":"a product","price":"99.99","stock":100}"#,
-        read: |bytes| object(bytes).is_some_and(|object| new_product(&object).is_ok()),
+        read: |bytes| object(bytes).is_ok_and(|object| new_product(&object).is_ok()),
     },
     Sent {
         name: "restock",
         example: r#"{"qty":100}"#,
-        read: |bytes| object(bytes).is_some_and(|object| stock_change(&object).is_ok()),
+        read: |bytes| object(bytes).is_ok_and(|object| stock_change(&object).is_ok()),
     },
     Sent {
         name: "suspension",
         example: r#"{"reason":"recalled"}"#,
-        read: |bytes| object(bytes).is_some_and(|object| reason(&object).is_ok()),
+        read: |bytes| object(bytes).is_ok_and(|object| reason(&object).is_ok()),
     },
 ];
-
-fn object(bytes: &[u8]) -> Option<Object> {
-    json::parse(bytes).ok()?.into_object().ok()
-}
 
 /// The answer to a new hold.
 pub fn placed_hold(row: &HoldRow) -> Response<Full<Bytes>> {

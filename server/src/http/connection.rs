@@ -11,10 +11,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -23,10 +23,12 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::activity::{Activity, Look, Patience};
+use super::client::Client;
 use super::routes::Listener;
 use super::server::Shared;
 use super::service;
-use crate::telemetry::labels::ConnectionCut;
+use super::wakes::Woken;
 
 /// How long the first request of a connection may be waited for, if the idle time-out is not shorter. Browsers and
 /// load balancers open connections before they need them.
@@ -62,7 +64,7 @@ const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
 pub(super) async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    kind: Listener,
+    listener: Listener,
     shared: Arc<Shared>,
     mut stop: watch::Receiver<()>,
 ) {
@@ -71,25 +73,21 @@ pub(super) async fn serve(
         tracing::debug!(%error, "a connection is over before it began");
         return;
     }
-    let activity = Arc::new(Activity::new());
+    let client = Arc::new(Client { shared, listener, address: peer.ip(), activity: Activity::new() });
+    let Client { shared, activity, .. } = &*client;
     let patience = Patience {
         head: shared.config.request_timeout,
         idle: shared.config.idle_timeout,
         first: shared.config.idle_timeout.min(FIRST_REQUEST_TIMEOUT),
     };
     let service = {
-        let (shared, activity) = (Arc::clone(&shared), Arc::clone(&activity));
-        service_fn(move |request| {
-            let (shared, busy) = (Arc::clone(&shared), Busy::new(Arc::clone(&activity)));
-            async move {
-                let _busy = busy;
-                Ok::<_, Infallible>(service::answer(shared, kind, peer.ip(), request).await)
-            }
-        })
+        let client = Arc::clone(&client);
+        service_fn(move |request| service::answer(Arc::clone(&client), request).map(Ok::<_, Infallible>))
     };
     let builder = builder();
-    let io = TokioIo::new(Listened { stream, activity: Arc::clone(&activity), is_new: true });
-    let mut connection = pin!(builder.serve_connection(io, service));
+    let io = TokioIo::new(Listened { stream, client: Arc::clone(&client), is_new: true });
+    let connection = pin!(builder.serve_connection(io, service));
+    let mut connection = Woken::new(connection);
     let mut stopping = pin!(stop.changed());
     let mut next_look = pin!(tokio::time::sleep(patience.head.min(patience.first)));
     let mut is_ending = false;
@@ -97,7 +95,7 @@ pub(super) async fn serve(
     loop {
         tokio::select! {
             biased;
-            ended = connection.as_mut() => {
+            ended = &mut connection => {
                 if let Err(error) = ended {
                     tracing::debug!(%error, "a connection ended with an error");
                 }
@@ -105,7 +103,7 @@ pub(super) async fn serve(
             }
             _ = stopping.as_mut(), if !is_ending => {
                 is_ending = true;
-                connection.as_mut().graceful_shutdown();
+                connection.stir().as_mut().graceful_shutdown();
             }
             () = next_look.as_mut() => {
                 let now = Instant::now();
@@ -114,13 +112,13 @@ pub(super) async fn serve(
                     Look::Again(wait) => next_look.as_mut().reset(now + wait),
                     Look::Cut(reason) => {
                         shared.config.metrics.http.cut.of(reason).inc();
-                        if !activity.is_http2.load(Ordering::Relaxed) {
+                        if !activity.is_http2() {
                             return;
                         }
                         // A request may be on its way: the client must know that it was not looked at.
                         is_cut = true;
                         is_ending = true;
-                        connection.as_mut().graceful_shutdown();
+                        connection.stir().as_mut().graceful_shutdown();
                         next_look.as_mut().reset(now + GOODBYE_TIME);
                     }
                 }
@@ -147,114 +145,10 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// How long a connection is waited for.
-#[derive(Clone, Copy, Debug)]
-struct Patience {
-    /// From the first byte of a head to its last.
-    head: Duration,
-    /// From one request to the next.
-    idle: Duration,
-    /// From the beginning to the first request.
-    first: Duration,
-}
-
-/// What a look at a connection finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    /// All is well; look again after this time.
-    Again(Duration),
-    /// It has been waited for long enough.
-    Cut(ConnectionCut),
-}
-
-/// What happens on a connection. Times are milliseconds since it was opened.
-#[derive(Debug)]
-struct Activity {
-    opened: Instant,
-    /// Requests that are being served.
-    requests: AtomicUsize,
-    has_served: AtomicBool,
-    is_http2: AtomicBool,
-    quiet_since: AtomicU64,
-    /// When the first bytes came that belong to no request yet.
-    heard_since: AtomicU64,
-}
-
-/// In place of a time: nothing was heard.
-const NOTHING: u64 = u64::MAX;
-
-impl Activity {
-    fn new() -> Self {
-        Self {
-            opened: Instant::now(),
-            requests: AtomicUsize::new(0),
-            has_served: AtomicBool::new(false),
-            is_http2: AtomicBool::new(false),
-            quiet_since: AtomicU64::new(0),
-            heard_since: AtomicU64::new(NOTHING),
-        }
-    }
-
-    fn millis(&self, now: Instant) -> u64 {
-        u64::try_from(now.duration_since(self.opened).as_millis()).unwrap_or(NOTHING - 1)
-    }
-
-    /// Bytes came.
-    fn hear(&self) {
-        if self.requests.load(Ordering::Acquire) == 0 && self.heard_since.load(Ordering::Relaxed) == NOTHING {
-            self.heard_since.store(self.millis(Instant::now()), Ordering::Relaxed);
-        }
-    }
-
-    fn look(&self, now: Instant, patience: Patience) -> Look {
-        // A busy connection is looked at as often as a silent one: who is too slow is cut within twice the time.
-        let pause = patience.head;
-        if self.requests.load(Ordering::Acquire) > 0 {
-            return Look::Again(pause);
-        }
-        let now = self.millis(now);
-        let left = |since: u64, limit: Duration| {
-            let spent = Duration::from_millis(now.saturating_sub(since));
-            limit.checked_sub(spent).filter(|left| !left.is_zero())
-        };
-        let heard_since = self.heard_since.load(Ordering::Relaxed);
-        let for_head = if heard_since == NOTHING || self.is_http2.load(Ordering::Relaxed) {
-            pause
-        } else {
-            let Some(left) = left(heard_since, patience.head) else { return Look::Cut(ConnectionCut::SlowHead) };
-            left
-        };
-        let limit = if self.has_served.load(Ordering::Relaxed) { patience.idle } else { patience.first };
-        match left(self.quiet_since.load(Ordering::Relaxed), limit) {
-            Some(for_silence) => Look::Again(for_silence.min(for_head).min(pause)),
-            None => Look::Cut(ConnectionCut::Silent),
-        }
-    }
-}
-
-/// A request that is being served.
-struct Busy(Arc<Activity>);
-
-impl Busy {
-    fn new(activity: Arc<Activity>) -> Self {
-        activity.requests.fetch_add(1, Ordering::AcqRel);
-        activity.has_served.store(true, Ordering::Relaxed);
-        activity.heard_since.store(NOTHING, Ordering::Relaxed);
-        Self(activity)
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.quiet_since.store(self.0.millis(Instant::now()), Ordering::Relaxed);
-        self.0.requests.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
 /// A stream that tells when bytes come.
 struct Listened {
     stream: TcpStream,
-    activity: Arc<Activity>,
+    client: Arc<Client>,
     is_new: bool,
 }
 
@@ -266,9 +160,9 @@ impl AsyncRead for Listened {
         if !bytes.is_empty() {
             if std::mem::take(&mut self.is_new) {
                 // The preface of HTTP/2 begins like no method of HTTP/1 that is served here.
-                self.activity.is_http2.store(bytes.starts_with(b"PRI"), Ordering::Relaxed);
+                self.client.activity.set_http2(bytes.starts_with(b"PRI"));
             }
-            self.activity.hear();
+            self.client.activity.hear();
         }
         polled
     }
@@ -297,63 +191,5 @@ impl AsyncWrite for Listened {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PATIENCE: Patience =
-        Patience { head: Duration::from_secs(5), idle: Duration::from_secs(75), first: Duration::from_secs(30) };
-
-    const SILENT: Look = Look::Cut(ConnectionCut::Silent);
-    const SLOW_HEAD: Look = Look::Cut(ConnectionCut::SlowHead);
-
-    fn again(seconds: u64) -> Look {
-        Look::Again(Duration::from_secs(seconds))
-    }
-
-    async fn after(seconds: u64) -> Instant {
-        tokio::time::advance(Duration::from_secs(seconds)).await;
-        Instant::now()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn before_its_first_request_a_connection_may_be_silent_for_a_while() {
-        let activity = Activity::new();
-        assert_eq!(activity.look(after(0).await, PATIENCE), again(5));
-        assert_eq!(activity.look(after(28).await, PATIENCE), again(2));
-        assert_eq!(activity.look(after(2).await, PATIENCE), SILENT);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_head_must_come_in_one_go_however_often_a_byte_of_it_comes() {
-        let activity = Activity::new();
-        after(10).await;
-        activity.hear();
-        after(3).await;
-        activity.hear();
-        assert_eq!(activity.look(after(0).await, PATIENCE), again(2));
-        activity.hear();
-        assert_eq!(activity.look(after(2).await, PATIENCE), SLOW_HEAD);
-        // Frames of HTTP/2 may belong to no request at all.
-        activity.is_http2.store(true, Ordering::Relaxed);
-        assert_eq!(activity.look(after(0).await, PATIENCE), again(5));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_is_waited_for_and_begins_a_new_silence() {
-        let activity = Arc::new(Activity::new());
-        activity.hear();
-        let (one, other) = (Busy::new(Arc::clone(&activity)), Busy::new(Arc::clone(&activity)));
-        activity.hear();
-        assert_eq!(activity.look(after(100).await, PATIENCE), again(5));
-        drop(one);
-        assert_eq!(activity.look(after(100).await, PATIENCE), again(5));
-        drop(other);
-        // What was heard before belonged to the requests.
-        assert_eq!(activity.look(after(73).await, PATIENCE), again(2));
-        assert_eq!(activity.look(after(2).await, PATIENCE), SILENT);
     }
 }

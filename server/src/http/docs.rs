@@ -57,13 +57,13 @@ impl Docs {
     }
 }
 
-pub(super) async fn page(_call: Call) -> Result<Answer, Problem> {
+pub(super) async fn page(_call: Box<Call>) -> Result<Answer, Problem> {
     let (name, value) = POLICY;
     Ok(Answer::bytes(StatusCode::OK, HTML, Bytes::from_static(PAGE.as_bytes())).with_header(name, value))
 }
 
-pub(super) async fn file(call: Call) -> Result<Answer, Problem> {
-    let config = Arc::clone(&call.shared.docs.0);
+pub(super) async fn file(call: Box<Call>) -> Result<Answer, Problem> {
+    let config = Arc::clone(&call.shared().docs.0);
     let file = utoipa_swagger_ui::serve(&call.path_rest, config)
         .map_err(|error| {
             tracing::error!(%error, "a file of the documentation could not be made");

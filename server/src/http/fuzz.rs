@@ -92,13 +92,13 @@ fn is_visible(bytes: &[u8]) -> bool {
     bytes.iter().all(u8::is_ascii_graphic)
 }
 
-fn check_json(json: &Json) {
+fn check_json(json: &Json<'_>) {
     let Json::Object(object) = json else { return };
     // Whatever an object is read as, each field is a value or a refusal.
     check_bodies(object);
 }
 
-fn check_bodies(object: &Object) {
+fn check_bodies(object: &Object<'_>) {
     if let Ok((product_id, quantity)) = holds::new_hold(object, MAX_QTY, MAX_QTY) {
         assert!((1..=sale::MAX_ID).contains(&product_id.0) && (1..=MAX_QTY).contains(&quantity.get()));
     }

@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::errors::{FieldErrors, Named, Problem};
 use super::format;
 use super::json::{self, Object};
-use super::request::Call;
+use super::request::{Call, object};
 
 /// What a new hold is asked for with.
 #[derive(ToSchema)]
@@ -136,14 +136,18 @@ pub(super) struct HoldAnswer {
     pub(super) data: Hold,
 }
 
-pub(super) async fn place(mut call: Call) -> Result<Answer, Problem> {
-    let object = call.object().await?;
+pub(super) async fn place(mut call: Box<Call>) -> Result<Answer, Problem> {
+    let body = call.json_bytes().await?;
+    let wish = object(&body)?;
     let key = call.idempotency_key()?;
-    let max_qty = call.shared.config.terms.max_qty_per_hold;
+    let max_qty = call.shared().config.terms.max_qty_per_hold;
     // With a key this may be a replay of a hold from before the limit was lowered: only the rules know.
     let limit = if key.is_some() { MAX_QUANTITY } else { max_qty.min(MAX_QUANTITY) };
-    let (product_id, quantity) = new_hold(&object, limit, max_qty)?;
-    let placed = call.engine()?.place_hold(product_id, quantity, key, call.deadline).await;
+    let (product_id, quantity) = new_hold(&wish, limit, max_qty)?;
+    drop(wish);
+    drop(body);
+    let (client, deadline) = call.into_waiting();
+    let placed = client.engine()?.place_hold(product_id, quantity, key, deadline).await;
     let placed = placed.map_err(|it| Problem::rejected(&it, Named::InBody))?;
     tracing::debug!(
         hold_id = placed.row.id.0,
@@ -156,7 +160,11 @@ pub(super) async fn place(mut call: Call) -> Result<Answer, Problem> {
 }
 
 /// Which product, and how many units up to `limit`; `shown_limit` is what people are told.
-pub(super) fn new_hold(object: &Object, limit: u32, shown_limit: u32) -> Result<(ProductId, Quantity), FieldErrors> {
+pub(super) fn new_hold(
+    object: &Object<'_>,
+    limit: u32,
+    shown_limit: u32,
+) -> Result<(ProductId, Quantity), FieldErrors> {
     let mut errors = FieldErrors::default();
     let product_id = errors.check("product_id", json::id(object.get("product_id")));
     let quantity = json::integer(object.get("qty"), &(1..=i64::from(limit)))
@@ -175,14 +183,16 @@ pub(super) fn new_hold(object: &Object, limit: u32, shown_limit: u32) -> Result<
     }
 }
 
-pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
-    let reading = call.engine()?.hold(call.hold_id(), call.deadline).await;
+pub(super) async fn show(call: Box<Call>) -> Result<Answer, Problem> {
+    let hold_id = call.hold_id();
+    let (client, deadline) = call.into_waiting();
+    let reading = client.engine()?.hold(hold_id, deadline).await;
     let reading = reading.map_err(|it| Problem::rejected(&it, Named::InPath))?.ok_or(Problem::NotFound)?;
     Ok(Answer::json(StatusCode::OK, &HoldAnswer { data: Hold::from(&reading) }))
 }
 
-pub(super) async fn give_back(call: Call) -> Result<Answer, Problem> {
-    let given_back = call.engine()?.give_back_hold(call.hold_id(), call.deadline).await;
+pub(super) async fn give_back(call: Box<Call>) -> Result<Answer, Problem> {
+    let given_back = call.client.engine()?.give_back_hold(call.hold_id(), call.deadline).await;
     given_back.map_err(|it| Problem::rejected(&it, Named::InPath))?;
     // Its units may have been back before: the movements tell.
     tracing::debug!(hold_id = call.path_id, "a hold keeps no units any more");
@@ -247,7 +257,7 @@ mod tests {
     #[test]
     fn a_new_hold_needs_a_product_and_a_quantity() {
         let check = |body: &str, limit| {
-            let object = json::parse(body.as_bytes()).expect("JSON").into_object().expect("an object");
+            let object = object(body.as_bytes()).expect("an object");
             new_hold(&object, limit, 10)
         };
         assert!(check(r#"{"product_id":1,"qty":10,"unknown":[]}"#, 10).is_ok());

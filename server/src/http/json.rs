@@ -1,14 +1,15 @@
 //! Reads a JSON body strictly, and checks its fields one by one.
 //!
 //! Strict: the same key twice in any object is refused, numbers keep the digits that were sent (so
-//! that `1e400` is a number out of range, and not broken JSON), and every string must be Unicode. What
-//! does not belong here: what the fields mean.
+//! that `1e400` is a number out of range, and not broken JSON), and every string must be Unicode. What was read points into
+//! the body: texts are copied only where they were sent with escapes. What does not belong here: what the fields mean.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::errors::FieldErrors;
@@ -18,19 +19,19 @@ const MAX_DEPTH: usize = 32;
 
 /// A JSON value. Elements of arrays are checked, but not kept: no request of ours has any.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Json {
+pub(super) enum Json<'a> {
     Null,
     Bool(bool),
     /// As it was sent.
-    Number(String),
-    String(String),
+    Number(&'a str),
+    String(Cow<'a, str>),
     Array,
-    Object(Object),
+    Object(Object<'a>),
 }
 
 /// A JSON object: each name once, in the order sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Object(Vec<(String, Json)>);
+pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
 /// Why bytes are no JSON that we read, in words that complete "the body …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,32 +51,29 @@ pub(super) enum JsonError {
 }
 
 /// Reads one value and nothing after it.
-pub(super) fn parse(bytes: &[u8]) -> Result<Json, JsonError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Json<'_>, JsonError> {
     let text = std::str::from_utf8(bytes).map_err(|_| JsonError::NotUtf8)?;
     if text.trim_matches([' ', '\t', '\r', '\n']).is_empty() {
         return Err(JsonError::Empty);
     }
     // Nearly every body is an object in good order, for which one walk is enough.
     if text.starts_with('{')
-        && let Ok(members) = serde_json::from_str(text)
+        && let Ok(object) = object(text, 0)
     {
-        return object(members, 0).map(Json::Object);
+        return object.map(Json::Object);
     }
     // This walks over all of it, so whatever is wrong with the syntax is found here, with its place.
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| JsonError::Syntax(error.to_string()))?;
     value(raw.get(), 0)
 }
 
-fn value(text: &str, depth: usize) -> Result<Json, JsonError> {
+fn value(text: &str, depth: usize) -> Result<Json<'_>, JsonError> {
     if depth > MAX_DEPTH {
         return Err(JsonError::TooDeep);
     }
     let syntax = |error: serde_json::Error| JsonError::Syntax(error.to_string());
     match text.as_bytes().first() {
-        Some(b'{') => {
-            let members = serde_json::from_str(text).map_err(|_| JsonError::NotUnicode)?;
-            object(members, depth).map(Json::Object)
-        }
+        Some(b'{') => object(text, depth).map_err(|_| JsonError::NotUnicode)?.map(Json::Object),
         Some(b'[') => {
             let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(syntax)?;
             for element in elements {
@@ -83,66 +81,105 @@ fn value(text: &str, depth: usize) -> Result<Json, JsonError> {
             }
             Ok(Json::Array)
         }
-        Some(b'"') => serde_json::from_str(text).map(Json::String).map_err(|_| JsonError::NotUnicode),
+        Some(b'"') => {
+            serde_json::from_str(text).map(|Text(text)| Json::String(text)).map_err(|_| JsonError::NotUnicode)
+        }
         Some(b't') => Ok(Json::Bool(true)),
         Some(b'f') => Ok(Json::Bool(false)),
         Some(b'n') => Ok(Json::Null),
-        Some(_) => Ok(Json::Number(text.to_owned())),
+        Some(_) => Ok(Json::Number(text)),
         None => Err(JsonError::Empty),
     }
 }
 
-fn object(members: Members<'_>, depth: usize) -> Result<Object, JsonError> {
-    let mut object = Object(Vec::with_capacity(members.0.len()));
-    for (name, raw) in members.0 {
-        if object.get(&name).is_some() {
-            return Err(JsonError::DuplicateField(name));
-        }
-        object.0.push((name, value(raw.get(), depth + 1)?));
-    }
+/// An object that begins this text and ends it. What breaks no syntax is wrong with it only if all of its syntax is right.
+fn object(text: &str, depth: usize) -> Result<Result<Object<'_>, JsonError>, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let object = Members { depth }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
     Ok(object)
 }
 
-/// The members of an object, duplicates included.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
+/// Reads the members of an object at this depth.
+struct Members {
+    depth: usize,
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
+impl<'de> DeserializeSeed<'de> for Members {
+    type Value = Result<Object<'de>, JsonError>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(MembersVisitor)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
     }
 }
 
-impl Object {
+impl<'de> Visitor<'de> for Members {
+    type Value = Result<Object<'de>, JsonError>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut object = Object::default();
+        let mut wrong = None;
+        while let Some((Text(name), raw)) = map.next_entry::<Text<'de>, &RawValue>()? {
+            if wrong.is_some() {
+                continue;
+            }
+            if object.get(&name).is_some() {
+                wrong = Some(JsonError::DuplicateField(name.into_owned()));
+                continue;
+            }
+            match value(raw.get(), self.depth + 1) {
+                Ok(value) => object.0.push((name, value)),
+                Err(error) => wrong = Some(error),
+            }
+        }
+        Ok(wrong.map_or(Ok(object), Err))
+    }
+}
+
+/// A string, copied only if it was sent with escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+impl<'a> Object<'a> {
     /// The value of this name.
-    pub(super) fn get(&self, name: &str) -> Option<&Json> {
+    pub(super) fn get(&self, name: &str) -> Option<&Json<'a>> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// The value of this name, unless it is missing or null.
-    pub(super) fn given(&self, name: &str) -> Option<&Json> {
+    pub(super) fn given(&self, name: &str) -> Option<&Json<'a>> {
         self.get(name).filter(|value| **value != Json::Null)
     }
 }
 
-impl Json {
+impl<'a> Json<'a> {
     /// The object that every body of ours is.
-    pub(super) fn into_object(self) -> Result<Object, FieldErrors> {
+    pub(super) fn into_object(self) -> Result<Object<'a>, FieldErrors> {
         match self {
             Self::Object(object) => Ok(object),
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Array => {
@@ -154,7 +191,7 @@ impl Json {
 
 /// An integer within `range`, however it is written: `5`, `5.0` and `50e-1` are one number, as JSON
 /// Schema has it.
-pub(super) fn integer(value: Option<&Json>, range: &RangeInclusive<i64>) -> Result<i64, String> {
+pub(super) fn integer(value: Option<&Json<'_>>, range: &RangeInclusive<i64>) -> Result<i64, String> {
     let value = value.ok_or("is required")?;
     let number = if let Json::Number(text) = value { whole_number(text) } else { None };
     number
@@ -182,14 +219,14 @@ fn whole_number(text: &str) -> Option<i64> {
 }
 
 /// An id that a row could have.
-pub(super) fn id(value: Option<&Json>) -> Result<u64, String> {
+pub(super) fn id(value: Option<&Json<'_>>) -> Result<u64, String> {
     integer(value, &(1..=sale::MAX_ID.cast_signed())).map(i64::cast_unsigned)
 }
 
 /// A text whose number of characters is within `range`.
-pub(super) fn text(value: Option<&Json>, range: &RangeInclusive<usize>) -> Result<String, String> {
+pub(super) fn text(value: Option<&Json<'_>>, range: &RangeInclusive<usize>) -> Result<String, String> {
     match value.ok_or("is required")? {
-        Json::String(text) if range.contains(&text.chars().count()) => Ok(text.clone()),
+        Json::String(text) if range.contains(&text.chars().count()) => Ok(text.clone().into_owned()),
         Json::String(_) | Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array | Json::Object(_) => {
             Err(format!("must be a string of {} to {} characters", range.start(), range.end()))
         }
@@ -197,7 +234,7 @@ pub(super) fn text(value: Option<&Json>, range: &RangeInclusive<usize>) -> Resul
 }
 
 /// `true`, `false`, or the default if it is missing or null.
-pub(super) fn optional_flag(value: Option<&Json>, default: bool) -> Result<bool, String> {
+pub(super) fn optional_flag(value: Option<&Json<'_>>, default: bool) -> Result<bool, String> {
     match value {
         None | Some(Json::Null) => Ok(default),
         Some(Json::Bool(flag)) => Ok(*flag),
@@ -213,7 +250,7 @@ mod tests {
 
     use super::*;
 
-    fn object(text: &str) -> Object {
+    fn object(text: &str) -> Object<'_> {
         parse(text.as_bytes()).expect("JSON").into_object().expect("an object")
     }
 
@@ -221,10 +258,10 @@ mod tests {
     fn values_are_read_as_they_were_sent() {
         let read =
             object(r#" {"a": 1e400, "b": "\u00e9", "c": [1, {"d": null}], "e": {"f": true}, "g": -0, "h": null} "#);
-        assert_eq!(read.get("a"), Some(&Json::Number("1e400".to_owned())));
-        assert_eq!(read.get("b"), Some(&Json::String("é".to_owned())));
+        assert_eq!(read.get("a"), Some(&Json::Number("1e400")));
+        assert_eq!(read.get("b"), Some(&Json::String("é".into())));
         assert_eq!(read.get("c"), Some(&Json::Array));
-        assert_eq!(read.get("e"), Some(&Json::Object(Object(vec![("f".to_owned(), Json::Bool(true))]))));
+        assert_eq!(read.get("e"), Some(&Json::Object(Object(vec![("f".into(), Json::Bool(true))]))));
         assert_eq!(read.get("h"), Some(&Json::Null));
         assert_eq!(read.given("h"), None);
         assert_eq!(read.get("i"), None);
@@ -302,13 +339,13 @@ mod tests {
             assert_eq!(check(text), Err("must be an integer from 1 to 1000".to_owned()), "{text}");
         }
         assert_eq!(integer(None, &(1..=1000)), Err("is required".to_owned()));
-        assert_eq!(id(Some(&Json::Number("9007199254740991".to_owned()))), Ok(9_007_199_254_740_991));
-        assert!(id(Some(&Json::Number("9007199254740992".to_owned()))).is_err());
+        assert_eq!(id(Some(&Json::Number("9007199254740991"))), Ok(9_007_199_254_740_991));
+        assert!(id(Some(&Json::Number("9007199254740992"))).is_err());
     }
 
     #[test]
     fn texts_are_counted_in_characters() {
-        let check = |text: &str| super::text(Some(&Json::String(text.to_owned())), &(1..=3));
+        let check = |text: &str| super::text(Some(&Json::String(text.into())), &(1..=3));
         assert_eq!(check("äöü"), Ok("äöü".to_owned()));
         assert!(check("").is_err());
         assert!(check("abcd").is_err());

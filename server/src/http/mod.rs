@@ -9,9 +9,11 @@
 //! `json` and calls the engine, and `errors` or `answer` says what came of it.
 
 mod access;
+mod activity;
 mod answer;
 #[doc(hidden)]
 pub mod bodies;
+mod client;
 mod client_address;
 mod connection;
 mod docs;
@@ -34,6 +36,7 @@ mod routes;
 mod server;
 mod service;
 mod signature;
+mod wakes;
 mod webhook;
 
 use std::time::Duration;

@@ -40,7 +40,7 @@ pub fn openapi() -> String {
     format!("{:#}\n", document())
 }
 
-pub(super) async fn show(_call: Call) -> Result<Answer, Problem> {
+pub(super) async fn show(_call: Box<Call>) -> Result<Answer, Problem> {
     static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| Bytes::from(document().to_string()));
     Ok(Answer::bytes(StatusCode::OK, JSON, DOCUMENT.clone()))
 }

@@ -11,7 +11,7 @@ use super::errors::{FieldErrors, Named, Problem};
 use super::format;
 use super::json::{self, Json, Object};
 use super::products::ProductAnswer;
-use super::request::Call;
+use super::request::{Call, object};
 use crate::engine::NewProduct as NewProductRow;
 
 pub(crate) const MAX_NAME_CHARS: usize = 255;
@@ -66,41 +66,42 @@ pub(super) struct Resumption {
     force: Option<bool>,
 }
 
-pub(super) async fn add_product(mut call: Call) -> Result<Answer, Problem> {
-    let product = new_product(&call.object().await?)?;
+pub(super) async fn add_product(mut call: Box<Call>) -> Result<Answer, Problem> {
+    let product = new_product(&object(&call.json_bytes().await?)?)?;
     let stock = product.stock;
-    let reading = call.engine()?.add_product(product, call.deadline).await;
+    let reading = call.client.engine()?.add_product(product, call.deadline).await;
     let reading = reading.map_err(|it| Problem::rejected(&it, Named::InPath))?;
     tracing::info!(product_id = reading.id.0, stock, "product added");
     Ok(ProductAnswer::answer(StatusCode::CREATED, reading))
 }
 
-pub(super) async fn restock(mut call: Call) -> Result<Answer, Problem> {
-    let change = stock_change(&call.object().await?)?;
-    let reading = call.engine()?.restock(call.product_id(), change, call.deadline).await;
+pub(super) async fn restock(mut call: Box<Call>) -> Result<Answer, Problem> {
+    let change = stock_change(&object(&call.json_bytes().await?)?)?;
+    let reading = call.client.engine()?.restock(call.product_id(), change, call.deadline).await;
     let reading = reading.map_err(|it| Problem::rejected(&it, Named::InPath))?;
     tracing::info!(product_id = call.path_id, change, stock_available = reading.stock.stock_available, "restocked");
     Ok(ProductAnswer::answer(StatusCode::OK, reading))
 }
 
-pub(super) async fn suspend(mut call: Call) -> Result<Answer, Problem> {
-    let reason = reason(&call.object_or_nothing().await?)?;
-    let reading = call.engine()?.suspend(call.product_id(), reason.clone(), call.deadline).await;
+pub(super) async fn suspend(mut call: Box<Call>) -> Result<Answer, Problem> {
+    let reason = reason(&object(&call.json_bytes_or_nothing().await?)?)?;
+    let reading = call.client.engine()?.suspend(call.product_id(), reason.clone(), call.deadline).await;
     let reading = reading.map_err(|it| Problem::rejected(&it, Named::InPath))?;
     tracing::info!(product_id = call.path_id, reason, "product suspended");
     Ok(ProductAnswer::answer(StatusCode::OK, reading))
 }
 
-pub(super) async fn resume(mut call: Call) -> Result<Answer, Problem> {
-    let object = call.object_or_nothing().await?;
-    let force = json::optional_flag(object.get("force"), false).map_err(|problem| FieldErrors::of("force", problem))?;
-    let reading = call.engine()?.resume(call.product_id(), force, call.deadline).await;
+pub(super) async fn resume(mut call: Box<Call>) -> Result<Answer, Problem> {
+    let body = call.json_bytes_or_nothing().await?;
+    let force = json::optional_flag(object(&body)?.get("force"), false);
+    let force = force.map_err(|problem| FieldErrors::of("force", problem))?;
+    let reading = call.client.engine()?.resume(call.product_id(), force, call.deadline).await;
     let reading = reading.map_err(Problem::not_resumed)?;
     tracing::info!(product_id = call.path_id, force, "product resumed");
     Ok(ProductAnswer::answer(StatusCode::OK, reading))
 }
 
-pub(super) fn new_product(object: &Object) -> Result<NewProductRow, FieldErrors> {
+pub(super) fn new_product(object: &Object<'_>) -> Result<NewProductRow, FieldErrors> {
     let mut errors = FieldErrors::default();
     let name = errors.check("name", json::text(object.get("name"), &(1..=MAX_NAME_CHARS)));
     let description = match object.given("description") {
@@ -117,7 +118,7 @@ pub(super) fn new_product(object: &Object) -> Result<NewProductRow, FieldErrors>
     }
 }
 
-fn price(value: Option<&Json>) -> Result<Money, String> {
+fn price(value: Option<&Json<'_>>) -> Result<Money, String> {
     let price = match value.ok_or("is required")? {
         Json::String(text) => format::parse_price(text),
         _ => None,
@@ -125,7 +126,7 @@ fn price(value: Option<&Json>) -> Result<Money, String> {
     price.ok_or_else(|| format::PRICE_FORM.to_owned())
 }
 
-pub(super) fn stock_change(object: &Object) -> Result<i64, FieldErrors> {
+pub(super) fn stock_change(object: &Object<'_>) -> Result<i64, FieldErrors> {
     let most = MAX_STOCK.cast_signed();
     match json::integer(object.get("qty"), &(-most..=most)) {
         Ok(0) => Err(FieldErrors::of("qty", "must not be 0")),
@@ -134,7 +135,7 @@ pub(super) fn stock_change(object: &Object) -> Result<i64, FieldErrors> {
     }
 }
 
-pub(super) fn reason(object: &Object) -> Result<String, FieldErrors> {
+pub(super) fn reason(object: &Object<'_>) -> Result<String, FieldErrors> {
     match object.given("reason") {
         None => Ok(DEFAULT_REASON.to_owned()),
         given => json::text(given, &(1..=MAX_REASON_CHARS)).map_err(|problem| FieldErrors::of("reason", problem)),
@@ -147,14 +148,15 @@ mod tests {
 
     use super::*;
 
-    fn object(value: &Value) -> Object {
-        json::parse(value.to_string().as_bytes()).expect("JSON").into_object().expect("an object")
+    /// What a function makes of a body.
+    fn read<T>(body: &Value, read: impl FnOnce(&Object<'_>) -> Result<T, FieldErrors>) -> Result<T, FieldErrors> {
+        read(&object(body.to_string().as_bytes()).expect("an object"))
     }
 
     #[test]
     fn a_product_has_a_name_a_price_and_a_stock() {
         let whole = json!({"name": "Console", "price": "99.99", "stock": 100});
-        let product = new_product(&object(&whole)).expect("a product");
+        let product = read(&whole, new_product).expect("a product");
         assert_eq!((product.name.as_str(), product.description.as_str()), ("Console", ""));
         assert_eq!((product.price, product.stock), (Money(9_999), 100));
         for (field, bad) in [
@@ -166,7 +168,7 @@ mod tests {
             for value in bad {
                 let mut body = whole.clone();
                 body[field] = value.clone();
-                let errors = new_product(&object(&body)).expect_err(field);
+                let errors = read(&body, new_product).expect_err(field);
                 let named = serde_json::to_value(errors).expect("JSON");
                 assert_eq!(
                     named.as_object().map(|it| it.keys().cloned().collect()),
@@ -179,18 +181,18 @@ mod tests {
 
     #[test]
     fn stock_changes_by_something() {
-        assert_eq!(stock_change(&object(&json!({"qty": -5}))), Ok(-5));
+        assert_eq!(read(&json!({"qty": -5}), stock_change), Ok(-5));
         for bad in [json!({}), json!({"qty": 0}), json!({"qty": "5"}), json!({"qty": 1.5}), json!({"qty": i64::MIN})] {
-            assert!(stock_change(&object(&bad)).is_err(), "{bad}");
+            assert!(read(&bad, stock_change).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn a_suspension_has_a_reason() {
-        assert_eq!(reason(&object(&json!({"reason": "price"}))), Ok("price".to_owned()));
-        assert_eq!(reason(&object(&json!({"reason": null}))), Ok(DEFAULT_REASON.to_owned()));
+        assert_eq!(read(&json!({"reason": "price"}), reason), Ok("price".to_owned()));
+        assert_eq!(read(&json!({"reason": null}), reason), Ok(DEFAULT_REASON.to_owned()));
         for bad in [json!(""), json!(5), json!("x".repeat(256))] {
-            assert!(reason(&object(&json!({"reason": bad}))).is_err(), "{bad}");
+            assert!(read(&json!({"reason": bad}), reason).is_err(), "{bad}");
         }
     }
 }

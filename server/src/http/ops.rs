@@ -40,20 +40,20 @@ pub(super) enum HealthStatus {
     CutOff,
 }
 
-pub(super) async fn metrics(call: Call) -> Result<Answer, Problem> {
-    if let Some(engine) = call.shared.engine() {
+pub(super) async fn metrics(call: Box<Call>) -> Result<Answer, Problem> {
+    if let Some(engine) = call.shared().engine() {
         engine.measure();
     }
-    let text = call.shared.config.metrics.render();
+    let text = call.shared().config.metrics.render();
     Ok(Answer::bytes(StatusCode::OK, METRICS_TYPE, Bytes::from(text)))
 }
 
-pub(super) async fn healthz(_call: Call) -> Result<Answer, Problem> {
+pub(super) async fn healthz(_call: Box<Call>) -> Result<Answer, Problem> {
     Ok(health(HealthStatus::Alive))
 }
 
-pub(super) async fn readyz(call: Call) -> Result<Answer, Problem> {
-    Ok(health(readiness(&call.shared)))
+pub(super) async fn readyz(call: Box<Call>) -> Result<Answer, Problem> {
+    Ok(health(readiness(call.shared())))
 }
 
 fn readiness(shared: &Shared) -> HealthStatus {

@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::errors::{FieldErrors, Named, Problem};
 use super::format;
 use super::json;
-use super::request::Call;
+use super::request::{Call, object};
 
 /// What an order is asked for with.
 #[derive(ToSchema)]
@@ -91,11 +91,16 @@ pub(super) struct OrderAnswer {
     pub(super) data: Order,
 }
 
-pub(super) async fn place(mut call: Call) -> Result<Answer, Problem> {
-    let object = call.object().await?;
+pub(super) async fn place(mut call: Box<Call>) -> Result<Answer, Problem> {
+    let body = call.json_bytes().await?;
+    let wish = object(&body)?;
     let key = call.idempotency_key()?;
-    let hold_id = json::id(object.get("hold_id")).map(HoldId).map_err(|problem| FieldErrors::of("hold_id", problem))?;
-    let placed = call.engine()?.redeem_hold(hold_id, key, call.deadline).await;
+    let hold_id = json::id(wish.get("hold_id")).map(HoldId);
+    let hold_id = hold_id.map_err(|problem| FieldErrors::of("hold_id", problem))?;
+    drop(wish);
+    drop(body);
+    let (client, deadline) = call.into_waiting();
+    let placed = client.engine()?.redeem_hold(hold_id, key, deadline).await;
     let placed = placed.map_err(|it| Problem::rejected(&it, Named::InBody))?;
     let row = &placed.row;
     tracing::info!(
@@ -110,8 +115,10 @@ pub(super) async fn place(mut call: Call) -> Result<Answer, Problem> {
     Ok(Answer::json(StatusCode::CREATED, &OrderAnswer { data: Order::first_shown(row) }).replayed(placed.replayed))
 }
 
-pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
-    let row = call.engine()?.order(call.order_id(), call.deadline).await;
+pub(super) async fn show(call: Box<Call>) -> Result<Answer, Problem> {
+    let order_id = call.order_id();
+    let (client, deadline) = call.into_waiting();
+    let row = client.engine()?.order(order_id, deadline).await;
     let row = row.map_err(|it| Problem::rejected(&it, Named::InPath))?.ok_or(Problem::NotFound)?;
     Ok(Answer::json(StatusCode::OK, &OrderAnswer { data: Order::from(&row) }))
 }

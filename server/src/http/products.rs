@@ -157,10 +157,11 @@ pub(super) struct LimitsAnswer {
     data: Limits,
 }
 
-pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
+pub(super) async fn list(call: Box<Call>) -> Result<Answer, Problem> {
     let (after, limit) = page(call.head.uri.query().unwrap_or_default())?;
     // One more than is shown tells whether there is a next page.
     let mut readings = call
+        .client
         .engine()?
         .products(after, limit + 1, call.deadline)
         .await
@@ -172,14 +173,16 @@ pub(super) async fn list(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::json(StatusCode::OK, &ProductPage { data, next_after }))
 }
 
-pub(super) async fn show(call: Call) -> Result<Answer, Problem> {
-    let reading = call.engine()?.product(call.product_id(), call.deadline).await;
+pub(super) async fn show(call: Box<Call>) -> Result<Answer, Problem> {
+    let product_id = call.product_id();
+    let (client, deadline) = call.into_waiting();
+    let reading = client.engine()?.product(product_id, deadline).await;
     let reading = reading.map_err(|it| Problem::rejected(&it, Named::InPath))?.ok_or(Problem::NotFound)?;
-    Ok(call.shared.shown_products.answer(reading))
+    Ok(client.shared.shown_products.answer(reading))
 }
 
-pub(super) async fn limits(call: Call) -> Result<Answer, Problem> {
-    let Terms { hold_ttl_seconds, payment_window_seconds, max_qty_per_hold } = call.shared.config.terms;
+pub(super) async fn limits(call: Box<Call>) -> Result<Answer, Problem> {
+    let Terms { hold_ttl_seconds, payment_window_seconds, max_qty_per_hold } = call.shared().config.terms;
     let data = Limits { hold_ttl_seconds, payment_window_seconds, max_qty_per_hold };
     Ok(Answer::json(StatusCode::OK, &LimitsAnswer { data }))
 }

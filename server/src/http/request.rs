@@ -4,10 +4,11 @@
 //! What does not belong here: which fields a body has (the files of the resources), and how JSON is
 //! read (`json.rs`).
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -15,11 +16,10 @@ use hyper::body::{Body as _, Incoming};
 use sale::{HoldId, Key, OrderId, ProductId};
 use tokio::time::Instant;
 
+use super::client::Client;
 use super::errors::Problem;
 use super::json::{self, Object};
 use super::server::Shared;
-use crate::engine::Engine;
-use crate::telemetry::labels::TurnedAway;
 
 /// The longest body.
 pub(super) const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -47,7 +47,7 @@ const MAX_UNWANTED_TIME: Duration = Duration::from_secs(5);
 
 /// One request on its way to its handler.
 pub(super) struct Call {
-    pub(super) shared: Arc<Shared>,
+    pub(super) client: Arc<Client>,
     pub(super) head: Parts,
     pub(super) body: Body,
     /// The id in the path, where the route has one.
@@ -59,14 +59,15 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// The engine, once there is one.
-    pub(super) fn engine(&self) -> Result<&Engine, Problem> {
-        self.shared.engine().ok_or_else(|| {
-            // The engine counts all others.
-            let turned_away = &self.shared.config.metrics.engine.turned_away;
-            turned_away.of(TurnedAway::DatabaseUnavailable).inc();
-            Problem::DatabaseUnavailable
-        })
+    /// What all requests share.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.client.shared
+    }
+
+    /// For whom, and until when, once all that matters was read: the rest is gone then, and no burden while it waits.
+    pub(super) fn into_waiting(self: Box<Self>) -> (Arc<Client>, Instant) {
+        let Self { client, deadline, .. } = *self;
+        (client, deadline)
     }
 
     /// The product that the path names.
@@ -84,26 +85,25 @@ impl Call {
         OrderId(self.path_id)
     }
 
-    /// The body, as the object that it must be.
-    pub(super) async fn object(&mut self) -> Result<Object, Problem> {
-        self.check_content_type()?;
-        let bytes = self.body.read(&self.head.headers, self.deadline).await?;
-        Ok(json::parse(&bytes)?.into_object()?)
+    /// The body, as it was sent.
+    pub(super) fn bytes(&mut self) -> impl Future<Output = Result<Bytes, Problem>> {
+        self.body.read(self.deadline)
     }
 
-    /// The body as an object; no body is an empty one.
-    pub(super) async fn object_or_nothing(&mut self) -> Result<Object, Problem> {
-        let bytes = self.body.read(&self.head.headers, self.deadline).await?;
-        if bytes.is_empty() {
-            return Ok(Object::default());
+    /// The body as it was sent, which must be said to be JSON.
+    pub(super) async fn json_bytes(&mut self) -> Result<Bytes, Problem> {
+        self.check_content_type()?;
+        self.bytes().await
+    }
+
+    /// The same; no body is an empty object.
+    pub(super) async fn json_bytes_or_nothing(&mut self) -> Result<Bytes, Problem> {
+        let body = self.bytes().await?;
+        if body.is_empty() {
+            return Ok(Bytes::from_static(b"{}"));
         }
         self.check_content_type()?;
-        Ok(json::parse(&bytes)?.into_object()?)
-    }
-
-    /// The body, as it was sent.
-    pub(super) async fn bytes(&mut self) -> Result<Bytes, Problem> {
-        self.body.read(&self.head.headers, self.deadline).await
+        Ok(body)
     }
 
     /// Whether the body is said to be JSON.
@@ -125,17 +125,16 @@ impl Body {
         Self(Some(incoming))
     }
 
-    async fn read(&mut self, headers: &HeaderMap, deadline: Instant) -> Result<Bytes, Problem> {
-        let length: Option<u64> =
-            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()).and_then(|it| it.parse().ok());
-        if length.is_some_and(|length| length > MAX_BODY_BYTES as u64) {
+    async fn read(&mut self, deadline: Instant) -> Result<Bytes, Problem> {
+        let Some(incoming) = self.0.as_mut() else { return Ok(Bytes::new()) };
+        // What its head says of it.
+        if incoming.size_hint().lower() > MAX_BODY_BYTES as u64 {
             return Err(Problem::BodyTooLarge);
         }
-        let Some(incoming) = self.0.as_mut() else { return Ok(Bytes::new()) };
-        match tokio::time::timeout_at(deadline, Limited::new(incoming, MAX_BODY_BYTES).collect()).await {
+        match tokio::time::timeout_at(deadline, whole(incoming)).await {
             Ok(Ok(body)) => {
                 self.0 = None;
-                Ok(body.to_bytes())
+                Ok(body)
             }
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::BodyTooLarge),
             Ok(Err(_)) => Err(BODY_INCOMPLETE),
@@ -146,6 +145,30 @@ impl Body {
             }
         }
     }
+}
+
+/// All of a body. Nearly each comes in one piece, which is not copied.
+async fn whole(incoming: &mut Incoming) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
+    let mut incoming = Limited::new(incoming, MAX_BODY_BYTES);
+    let mut whole = Bytes::new();
+    while !incoming.is_end_stream()
+        && let Some(frame) = incoming.frame().await
+    {
+        let Ok(piece) = frame?.into_data() else { continue };
+        if whole.is_empty() {
+            whole = piece;
+        } else {
+            let mut longer = BytesMut::from(whole);
+            longer.extend_from_slice(&piece);
+            whole = longer.freeze();
+        }
+    }
+    Ok(whole)
+}
+
+/// A body as the object that it must be.
+pub(super) fn object(body: &[u8]) -> Result<Object<'_>, Problem> {
+    Ok(json::parse(body)?.into_object()?)
 }
 
 impl Drop for Body {

@@ -16,7 +16,7 @@ use super::{docs, holds, openapi, operators, ops, orders, products, webhook};
 pub(super) type Handling = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
 
 /// Serves one method of one route.
-pub(super) type Handler = fn(Call) -> Handling;
+pub(super) type Handler = fn(Box<Call>) -> Handling;
 
 /// Which socket a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,7 @@
 //!
 //! What does not belong here: what any one route does.
 
-use std::net::IpAddr;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -17,65 +16,77 @@ use tokio::time::Instant;
 use super::Config;
 use super::access::{Access, MetricsAccess};
 use super::answer::Answer;
+use super::client::Client;
 use super::errors::{Problem, RETRY_AFTER_SECONDS, RetryAfter};
 use super::request::{Body, Call, X_REQUEST_ID, request_id};
-use super::routes::{Listener, Operation, UNMATCHED};
+use super::routes::{Found, Handling, Operation, UNMATCHED};
 use super::server::Shared;
+use crate::telemetry::RequestName;
 use crate::telemetry::labels::{HttpMethod, Label};
-use crate::telemetry::{HttpMetrics, RequestMetrics, RequestName};
 
 /// Counted as the status of an answer that nobody waited for.
 pub(super) const CALLER_GONE: u16 = 499;
 
 /// Answers one request, whatever happens.
-pub(super) async fn answer(
-    shared: Arc<Shared>,
-    listener: Listener,
-    peer: IpAddr,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+///
+/// What can be said of it before anything is waited for is said here and not in the future, which is moved, and kept as
+/// long as the request waits: so it is small.
+pub(super) fn answer(client: Arc<Client>, request: Request<Incoming>) -> impl Future<Output = Response<Full<Bytes>>> {
     let begun = Instant::now();
     let (head, incoming) = request.into_parts();
+    let shared = &*client.shared;
+    let deadline = begun + shared.config.request_timeout;
     let body = Body::new(incoming);
+    let call =
+        Box::new(Call { client: Arc::clone(&client), head, body, path_id: 0, path_rest: String::new(), deadline });
+    let head = &call.head;
     let to_head = head.method == Method::HEAD;
     let request_id = request_id(&head.headers);
-    let found = shared.routes.find(listener, head.uri.path());
+    let found = shared.routes.find(client.listener, head.uri.path());
     let (route, template) = found.as_ref().map_or(UNMATCHED, |found| (found.route_index, found.route.template));
-    let mut record = Record::new(&shared, route, &head.method, begun);
+    let method = method_label(&head.method);
     let traces = &shared.config.traces;
     let decision = traces.decide(&head.headers, found.as_ref().is_some_and(|found| found.route.always_traced));
-    let method = record.method.name();
-    let recorded = traces.request(&decision, &head, method, template, request_id.to_str().unwrap_or_default());
-    let name = RequestName::new(method, template, request_id.clone(), decision.trace_id(), recorded);
-    let deadline = begun + shared.config.request_timeout;
-    let handling = async {
-        if let Some(quotas) = &shared.quotas
-            && found.as_ref().is_none_or(|found| found.route.is_metered)
-        {
-            quotas.admit_address(peer, &head.headers)?;
+    let recorded = traces.request(&decision, head, method.name(), template, request_id.to_str().unwrap_or_default());
+    let name = RequestName::new(method.name(), template, request_id, decision.trace_id(), recorded);
+    let record = Record::new(client, route, method, begun);
+    let entered = name.within(|| catch_unwind(AssertUnwindSafe(|| enter(call, found))));
+    async move {
+        let handled = match entered {
+            Ok(Ok(handling)) => name.scope(AssertUnwindSafe(handling).catch_unwind()).await,
+            Ok(Err(problem)) => Ok(Err(problem)),
+            Err(panic) => Err(panic),
+        };
+        let answer = name.within(|| match handled {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(problem)) => refuse(&problem),
+            // The panic itself was reported where it happened.
+            Err(_) => refuse(&Problem::Internal),
+        });
+        let status = answer.status().as_u16();
+        record.ended(status);
+        if let Some(recorded) = name.recorded() {
+            recorded.answered(status);
         }
-        let found = found.ok_or(Problem::NotFound)?;
-        let operation = shared.routes.operation(found.route, &head.method)?;
-        admit(&shared, operation, &head.headers)?;
-        let shared = Arc::clone(&shared);
-        let (path_id, path_rest) = (found.path_id, found.path_rest);
-        (operation.handler)(Call { shared, head, body, path_id, path_rest, deadline }).await
-    };
-    let handled = name.scope(AssertUnwindSafe(handling).catch_unwind()).await;
-    let answer = name.within(|| match handled {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(problem)) => refuse(&problem),
-        // The panic itself was reported where it happened.
-        Err(_) => refuse(&Problem::Internal),
-    });
-    let status = answer.status().as_u16();
-    record.status = status;
-    if let Some(recorded) = name.recorded() {
-        recorded.answered(status);
+        let mut response = answer.into_response(to_head);
+        response.headers_mut().insert(X_REQUEST_ID, name.into_request_id());
+        response
     }
-    let mut response = answer.into_response(to_head);
-    response.headers_mut().insert(X_REQUEST_ID, request_id);
-    response
+}
+
+/// Lets a request in, or says why not.
+fn enter(mut call: Box<Call>, found: Option<Found>) -> Result<Handling, Problem> {
+    let (shared, head) = (call.shared(), &call.head);
+    if let Some(quotas) = &shared.quotas
+        && found.as_ref().is_none_or(|found| found.route.is_metered)
+    {
+        quotas.admit_address(call.client.address, &head.headers)?;
+    }
+    let found = found.ok_or(Problem::NotFound)?;
+    let operation = shared.routes.operation(found.route, &head.method)?;
+    admit(shared, operation, &head.headers)?;
+    (call.path_id, call.path_rest) = (found.path_id, found.path_rest);
+    Ok((operation.handler)(call))
 }
 
 fn admit(shared: &Shared, operation: &Operation, headers: &http::HeaderMap) -> Result<(), Problem> {
@@ -126,10 +137,9 @@ fn refuse(problem: &Problem) -> Answer {
     problem.answer()
 }
 
-/// Counts a request once, even if the caller goes away and this is dropped half-way.
+/// Counts a request once, and tells its connection, even if the caller goes away and this is dropped half-way.
 struct Record {
-    metrics: HttpMetrics,
-    requests: RequestMetrics,
+    client: Arc<Client>,
     route: usize,
     method: HttpMethod,
     begun: Instant,
@@ -137,18 +147,24 @@ struct Record {
 }
 
 impl Record {
-    fn new(shared: &Shared, route: usize, method: &Method, begun: Instant) -> Self {
-        let (metrics, requests) = (shared.config.metrics.http.clone(), shared.requests.clone());
-        let method = method_label(method);
-        metrics.active_requests.of(method).inc();
-        Self { metrics, requests, route, method, begun, status: CALLER_GONE }
+    fn new(client: Arc<Client>, route: usize, method: HttpMethod, begun: Instant) -> Self {
+        client.activity.begin();
+        client.shared.config.metrics.http.active_requests.of(method).inc();
+        Self { client, route, method, begun, status: CALLER_GONE }
+    }
+
+    fn ended(mut self, status: u16) {
+        self.status = status;
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        self.metrics.active_requests.of(self.method).dec();
-        self.requests.answered(self.route, self.method, self.status, self.begun.elapsed());
+        let Client { shared, activity, .. } = &*self.client;
+        let now = Instant::now();
+        activity.end(now);
+        shared.config.metrics.http.active_requests.of(self.method).dec();
+        shared.requests.answered(self.route, self.method, self.status, now.duration_since(self.begun));
     }
 }
 

@@ -6,6 +6,7 @@
 //! nor secret. An event for an unknown order writes nothing, so that the provider sends it again (I5
 //! needs no trace of it).
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::StatusCode;
@@ -14,9 +15,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::answer::Answer;
+use super::client::Client;
 use super::errors::{FieldErrors, Named, Problem};
 use super::json::{self, Json, Object};
-use super::request::Call;
+use super::request::{Call, object};
 use super::signature::WEBHOOK_ID;
 use crate::engine::{Payment, Rejection};
 use crate::telemetry::RequestName;
@@ -91,6 +93,15 @@ pub(super) struct News {
     errors: FieldErrors,
 }
 
+/// An event that can be taken.
+struct Event {
+    key: Key,
+    order_id: OrderId,
+    /// The name of its field as it was sent.
+    order_field: &'static str,
+    status: PaymentStatus,
+}
+
 /// What is known of an event, as far as it was read.
 #[derive(Default)]
 struct Seen {
@@ -103,13 +114,14 @@ struct Seen {
     is_engines: bool,
 }
 
-pub(super) async fn take(mut call: Call) -> Result<Answer, Problem> {
+pub(super) async fn take(call: Box<Call>) -> Result<Answer, Problem> {
     // In a task of its own: a provider that hangs up must not take the log line of its event along.
     let taking = async move {
         let mut seen = Seen::default();
-        let taken = take_event(&mut call, &mut seen).await;
+        let client = Arc::clone(&call.client);
+        let taken = take_event(call, &mut seen).await;
         if let Err(problem) = &taken {
-            count_if_unread(&call, &seen, problem);
+            count_if_unread(&client, &seen, problem);
         }
         log(&seen, &taken);
         taken
@@ -119,14 +131,27 @@ pub(super) async fn take(mut call: Call) -> Result<Answer, Problem> {
     taken.map(|_| Answer::json(StatusCode::OK, &WebhookAnswer { success: true }))
 }
 
-async fn take_event(call: &mut Call, seen: &mut Seen) -> Result<Payment, Problem> {
+async fn take_event(mut call: Box<Call>, seen: &mut Seen) -> Result<Payment, Problem> {
     let body = call.bytes().await?;
-    let signed_id = match &call.shared.config.webhook_secrets {
-        Some(secrets) => Some(secrets.verify(&call.head.headers, &body, SystemTime::now())?),
+    let Event { key, order_id, order_field, status } = read_event(&call, &body, seen)?;
+    drop(body);
+    let (client, deadline) = call.into_waiting();
+    let engine = client.engine()?;
+    let rejected = |rejection: Rejection| Problem::rejected(&rejection, Named::InBody);
+    if !engine.knows_order(order_id, deadline).await.map_err(rejected)? {
+        return Err(FieldErrors::of(order_field, "is unknown").into());
+    }
+    seen.is_engines = true;
+    engine.settle_payment(key, order_id, status, deadline).await.map_err(rejected)
+}
+
+fn read_event(call: &Call, body: &[u8], seen: &mut Seen) -> Result<Event, Problem> {
+    let signed_id = match &call.shared().config.webhook_secrets {
+        Some(secrets) => Some(secrets.verify(&call.head.headers, body, SystemTime::now())?),
         None => None,
     };
     call.check_content_type()?;
-    let object = json::parse(&body)?.into_object()?;
+    let object = object(body)?;
     // Read now, so that a refusal for want of a key is logged with its order.
     let news = news(&object);
     (seen.order_id, seen.status) = (news.order_id, news.status);
@@ -138,17 +163,11 @@ async fn take_event(call: &mut Call, seen: &mut Seen) -> Result<Payment, Problem
     seen.key = Some(key.clone());
     let (Some(order_id), Some(status)) = (news.order_id, news.status) else { return Err(news.errors.into()) };
     seen.is_read = true;
-    let engine = call.engine()?;
-    let rejected = |rejection: Rejection| Problem::rejected(&rejection, Named::InBody);
-    if !engine.knows_order(order_id, call.deadline).await.map_err(rejected)? {
-        return Err(FieldErrors::of(news.order_field, "is unknown").into());
-    }
-    seen.is_engines = true;
-    engine.settle_payment(key, order_id, status, call.deadline).await.map_err(rejected)
+    Ok(Event { key, order_id, order_field: news.order_field, status })
 }
 
 /// Counts an event that was refused before the engine, which counts all others, heard of it.
-fn count_if_unread(call: &Call, seen: &Seen, problem: &Problem) {
+fn count_if_unread(client: &Client, seen: &Seen, problem: &Problem) {
     let outcome = match problem {
         _ if seen.is_engines => return,
         Problem::Unsigned(_) => Ending::Served(PaymentOutcome::Unsigned),
@@ -156,7 +175,7 @@ fn count_if_unread(call: &Call, seen: &Seen, problem: &Problem) {
         Problem::Validation(_) if seen.is_read => Ending::Served(PaymentOutcome::OrderUnknown),
         _ => Ending::Served(PaymentOutcome::Invalid),
     };
-    call.shared.config.metrics.engine.payment_events.of(outcome).inc();
+    client.shared.config.metrics.engine.payment_events.of(outcome).inc();
 }
 
 /// The one line of an event, whatever became of it. Texts from outside are recorded as text, so that
@@ -215,7 +234,7 @@ fn payment_key(field: &str, bytes: &[u8]) -> Result<Key, FieldErrors> {
 }
 
 /// The key in the body. An empty one counts as none.
-pub(super) fn body_key(object: &Object) -> Result<Option<Key>, FieldErrors> {
+pub(super) fn body_key(object: &Object<'_>) -> Result<Option<Key>, FieldErrors> {
     for field in ["payment_idempotency_key", "idempotency_key"] {
         return match object.given(field) {
             None => continue,
@@ -227,7 +246,7 @@ pub(super) fn body_key(object: &Object) -> Result<Option<Key>, FieldErrors> {
     Ok(None)
 }
 
-pub(super) fn news(object: &Object) -> News {
+pub(super) fn news(object: &Object<'_>) -> News {
     let mut errors = FieldErrors::default();
     // What is outside counts; `data` matters only for what is not there.
     let is_missing_outside = ["order_id", "status"].iter().any(|field| object.given(field).is_none());
@@ -278,8 +297,9 @@ mod tests {
 
     use super::*;
 
-    fn object(value: &serde_json::Value) -> Object {
-        json::parse(value.to_string().as_bytes()).expect("JSON").into_object().expect("an object")
+    /// What a function makes of a body.
+    fn read<T>(body: &serde_json::Value, read: impl FnOnce(&Object<'_>) -> T) -> T {
+        read(&object(body.to_string().as_bytes()).expect("an object"))
     }
 
     #[test]
@@ -295,7 +315,7 @@ mod tests {
             (json!({}), Ok(None)),
             (json!({"payment_idempotency_key": "", "idempotency_key": null}), Ok(None)),
         ] {
-            assert_eq!(body_key(&object(&body)), expected, "{body}");
+            assert_eq!(read(&body, body_key), expected, "{body}");
         }
         for value in [
             json!(1),
@@ -311,10 +331,11 @@ mod tests {
             json!("a\u{85}"),
         ] {
             for field in ["payment_idempotency_key", "idempotency_key"] {
-                assert_eq!(body_key(&object(&json!({field: value}))), Err(FieldErrors::of(field, KEY_FORM)), "{value}");
+                let key = read(&json!({field: value}), body_key);
+                assert_eq!(key, Err(FieldErrors::of(field, KEY_FORM)), "{value}");
             }
         }
-        assert!(body_key(&object(&json!({"payment_idempotency_key": "k".repeat(255)}))).is_ok());
+        assert!(read(&json!({"payment_idempotency_key": "k".repeat(255)}), body_key).is_ok());
     }
 
     #[test]
@@ -327,7 +348,7 @@ mod tests {
 
     #[test]
     fn fields_may_come_inside_data() {
-        let news = |body| super::news(&object(&body));
+        let news = |body| read(&body, super::news);
         let expected = |order_field| News {
             order_id: Some(OrderId(12)),
             order_field,
@@ -354,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_wrong_field_is_named_as_it_was_sent() {
-        let errors = |body| serde_json::to_value(super::news(&object(&body)).errors).expect("JSON");
+        let errors = |body| serde_json::to_value(read(&body, super::news).errors).expect("JSON");
         let id = "must be an integer from 1 to 9007199254740991";
         let status = STATUS_FORM;
         for (body, expected) in [

@@ -131,7 +131,7 @@ mod tests {
         requests.preset(1, HttpMethod::Post, 422);
         requests.answered(1, HttpMethod::Post, 201, Duration::from_millis(3));
         requests.answered(1, HttpMethod::Post, 409, Duration::from_millis(3));
-        requests.clone().answered(1, HttpMethod::Post, 409, Duration::from_millis(3));
+        requests.answered(1, HttpMethod::Post, 409, Duration::from_millis(3));
         let text = metrics.render();
         let answered = |status: u16, count: u64| {
             format!(

@@ -52,6 +52,12 @@ impl RequestName {
         self.0.recorded.as_ref()
     }
 
+    /// What the request is called in its answer.
+    pub fn into_request_id(self) -> HeaderValue {
+        // Copied only if something is under way for it still.
+        Arc::try_unwrap(self.0).map_or_else(|name| name.request_id.clone(), |name| name.request_id)
+    }
+
     /// Works for this request: what is logged meanwhile bears its name, and is of its span.
     pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
         CURRENT.scope(self.clone(), work.instrument(self.span()))

@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, TraceContextExt, TraceId, TracerProvider};
@@ -40,6 +40,9 @@ use super::metrics::TraceMetrics;
 /// The target of spans that are for traces only: they are made only where one is recorded, and logs leave
 /// them out.
 pub const TARGET: &str = "holdfast::trace";
+
+/// In which a caller sends its trace.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// How long the last spans may take to get to the collector when the server stops.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -152,7 +155,7 @@ impl Traces {
     /// Decides on a request. `always`: it is recorded, whatever the sampler says.
     pub fn decide(&self, headers: &HeaderMap, always: bool) -> Decision {
         let caller = headers
-            .contains_key("traceparent")
+            .contains_key(TRACEPARENT)
             .then(|| TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(headers)));
         let caller = caller.filter(|caller| caller.span().span_context().is_valid());
         let caller_trace_id = caller.as_ref().map(|caller| caller.span().span_context().trace_id());

@@ -4,7 +4,7 @@
 //! What does not: which routes and statuses there are; the shell says so when it starts. Names and label
 //! names are those of OpenTelemetry's semantic conventions for HTTP servers.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntGauge};
@@ -71,13 +71,13 @@ impl HttpMetrics {
     }
 }
 
-/// Where the requests of each route are counted. Cheap to clone.
-#[derive(Clone, Debug)]
+/// Where the requests of each route are counted.
+#[derive(Debug)]
 pub struct RequestMetrics {
     durations: HistogramVec,
-    templates: Arc<[&'static str]>,
+    templates: Box<[&'static str]>,
     /// One a route, method and status, made when it is first needed.
-    cells: Arc<[OnceLock<Histogram>]>,
+    cells: Box<[OnceLock<Histogram>]>,
 }
 
 impl RequestMetrics {
