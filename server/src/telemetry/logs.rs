@@ -4,12 +4,13 @@
 //! an event and of the spans around it (such as `request_id`) are members of one object, so that a
 //! line is found by any of them without knowing how deep it was.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::IsTerminal;
 
 use serde::Serializer as _;
 use serde::ser::SerializeMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;
@@ -128,11 +129,9 @@ where
     N: for<'writer> FormatFields<'writer> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut fields = Members::default();
+        let mut fields = Members::new();
         if let Some(request) = RequestName::current() {
-            request.fields(|name, value| {
-                fields.0.insert(name.to_owned(), value.to_string().into());
-            });
+            request.fields(|name, value| fields.set(name, value));
         }
         // From the outermost span inwards, the event last: what is nearer says more.
         for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
@@ -142,68 +141,79 @@ where
             let extensions = span.extensions();
             let formatted = extensions.get::<FormattedFields<N>>().map_or("", |formatted| formatted.as_str());
             if let Ok(Value::Object(members)) = serde_json::from_str(formatted) {
-                fields.0.extend(members);
+                for (name, value) in members {
+                    fields.set(name, value);
+                }
             }
         }
         event.record(&mut fields);
         let mut timestamp = String::new();
         SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
         let metadata = event.metadata();
-        let line = line(&timestamp, metadata.level().as_str(), metadata.target(), &fields.0).map_err(|_| fmt::Error)?;
+        let line = line(&timestamp, metadata.level().as_str(), metadata.target(), &fields).map_err(|_| fmt::Error)?;
         writeln!(writer, "{line}")
     }
 }
 
-fn line(timestamp: &str, level: &str, target: &str, fields: &Map<String, Value>) -> Result<String, serde_json::Error> {
+fn line(timestamp: &str, level: &str, target: &str, fields: &Members) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::with_capacity(256);
     let mut serializer = serde_json::Serializer::new(&mut bytes);
     let mut object = serializer.serialize_map(None)?;
     object.serialize_entry("timestamp", timestamp)?;
     object.serialize_entry("level", level)?;
     object.serialize_entry("target", target)?;
-    if let Some(message) = fields.get("message") {
+    if let Some((_, message)) = fields.0.iter().find(|(name, _)| name == "message") {
         object.serialize_entry("message", message)?;
     }
-    for (name, value) in fields.iter().filter(|(name, _)| !FIXED.contains(&name.as_str())) {
+    for (name, value) in fields.0.iter().filter(|(name, _)| !FIXED.contains(&&**name)) {
         object.serialize_entry(name, value)?;
     }
     object.end()?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Collects the fields of an event, with their types.
-#[derive(Default)]
-struct Members(Map<String, Value>);
+/// Collects the fields of a line, with their types, in the order in which they come. A line has few, so that a list finds
+/// them as soon as a tree, which is some allocations more.
+struct Members(Vec<(Cow<'static, str>, Value)>);
 
 impl Members {
-    fn set(&mut self, field: &Field, value: impl Into<Value>) {
-        self.0.insert(field.name().to_owned(), value.into());
+    fn new() -> Self {
+        Self(Vec::with_capacity(16))
+    }
+
+    /// In the place of what has this name, if anything has.
+    fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let (name, value) = (name.into(), value.into());
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => self.0.push((name, value)),
+        }
     }
 }
 
 impl Visit for Members {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, value);
+        self.set(field.name(), value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.set(field, format!("{value:?}"));
+        self.set(field.name(), format!("{value:?}"));
     }
 }
 
@@ -260,7 +270,7 @@ mod tests {
             });
         });
         assert_eq!(text.lines().count(), 1, "{text}");
-        let line: Map<String, Value> = serde_json::from_str(&text).expect("one object");
+        let line: serde_json::Map<String, Value> = serde_json::from_str(&text).expect("one object");
         let timestamp = line.get("timestamp").and_then(Value::as_str).expect("a time");
         assert!(timestamp.ends_with('Z') && timestamp.contains('T'), "{timestamp}");
         for (name, value) in [

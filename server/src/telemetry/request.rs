@@ -3,7 +3,6 @@
 //! A name and no span: a span is made, filled and closed for each request, and of nearly all requests nothing
 //! is ever logged. Whoever logs in the scope of a name has its fields in the line.
 
-use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::Either;
@@ -81,13 +80,13 @@ impl RequestName {
     }
 
     /// Calls `show` with the name and the value of each field of a log line.
-    pub(super) fn fields(&self, mut show: impl FnMut(&'static str, &dyn fmt::Display)) {
+    pub(super) fn fields(&self, mut show: impl FnMut(&'static str, &str)) {
         let Name { method, route, request_id, trace_id, .. } = &*self.0;
         show("method", method);
         show("route", route);
-        show("request_id", &request_id.to_str().unwrap_or_default());
+        show("request_id", request_id.to_str().unwrap_or_default());
         if let Some(trace_id) = trace_id {
-            show("trace_id", trace_id);
+            show("trace_id", &trace_id.to_string());
         }
     }
 }
