@@ -104,7 +104,7 @@ impl Activity {
             limit.checked_sub(spent).filter(|left| !left.is_zero())
         };
         let heard_since = self.heard_since.load(Ordering::Relaxed);
-        let for_head = if heard_since == NOTHING || self.is_http2.load(Ordering::Relaxed) {
+        let for_head = if heard_since == NOTHING || self.is_http2() {
             pause
         } else {
             let Some(left) = left(heard_since, patience.head) else { return Look::Cut(ConnectionCut::SlowHead) };

@@ -58,7 +58,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Json<'_>, JsonError> {
     }
     // Nearly every body is an object in good order, for which one walk is enough.
     if text.starts_with('{')
-        && let Ok(object) = object(text, 0)
+        && let Ok(object) = members(text, 0)
     {
         return object.map(Json::Object);
     }
@@ -73,7 +73,7 @@ fn value(text: &str, depth: usize) -> Result<Json<'_>, JsonError> {
     }
     let syntax = |error: serde_json::Error| JsonError::Syntax(error.to_string());
     match text.as_bytes().first() {
-        Some(b'{') => object(text, depth).map_err(|_| JsonError::NotUnicode)?.map(Json::Object),
+        Some(b'{') => members(text, depth).map_err(|_| JsonError::NotUnicode)?.map(Json::Object),
         Some(b'[') => {
             let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(syntax)?;
             for element in elements {
@@ -92,8 +92,8 @@ fn value(text: &str, depth: usize) -> Result<Json<'_>, JsonError> {
     }
 }
 
-/// An object that begins this text and ends it. What breaks no syntax is wrong with it only if all of its syntax is right.
-fn object(text: &str, depth: usize) -> Result<Result<Object<'_>, JsonError>, serde_json::Error> {
+/// The object that is all of this text. What breaks no syntax is told of only if all of the syntax is right.
+fn members(text: &str, depth: usize) -> Result<Result<Object<'_>, JsonError>, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let object = Members { depth }.deserialize(&mut deserializer)?;
     deserializer.end()?;

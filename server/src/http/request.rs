@@ -147,6 +147,22 @@ impl Body {
     }
 }
 
+impl Drop for Body {
+    fn drop(&mut self) {
+        let Some(mut rest) = self.0.take().filter(|rest| !rest.is_end_stream()) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let unwanted = Limited::new(&mut rest, MAX_UNWANTED_BYTES);
+            let discard = async {
+                let mut unwanted = unwanted;
+                while let Some(Ok(_)) = unwanted.frame().await {}
+            };
+            // Either way the connection is closed, or goes on, by what was read.
+            let _ = tokio::time::timeout(MAX_UNWANTED_TIME, discard).await;
+        });
+    }
+}
+
 /// All of a body. Nearly each comes in one piece, which is not copied.
 async fn whole(incoming: &mut Incoming) -> Result<Bytes, Box<dyn Error + Send + Sync>> {
     let mut incoming = Limited::new(incoming, MAX_BODY_BYTES);
@@ -169,22 +185,6 @@ async fn whole(incoming: &mut Incoming) -> Result<Bytes, Box<dyn Error + Send + 
 /// A body as the object that it must be.
 pub(super) fn object(body: &[u8]) -> Result<Object<'_>, Problem> {
     Ok(json::parse(body)?.into_object()?)
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        let Some(mut rest) = self.0.take().filter(|rest| !rest.is_end_stream()) else { return };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(async move {
-            let unwanted = Limited::new(&mut rest, MAX_UNWANTED_BYTES);
-            let discard = async {
-                let mut unwanted = unwanted;
-                while let Some(Ok(_)) = unwanted.frame().await {}
-            };
-            // Either way the connection is closed, or goes on, by what was read.
-            let _ = tokio::time::timeout(MAX_UNWANTED_TIME, discard).await;
-        });
-    }
 }
 
 pub(super) fn is_json(headers: &HeaderMap) -> bool {

@@ -75,12 +75,12 @@ impl<F: Future + Unpin> Future for Woken<F> {
             if let Poll::Ready(output) = Pin::new(&mut this.future).poll(&mut Context::from_waker(&this.waker)) {
                 return Poll::Ready(output);
             }
-            // Fails if it was woken meanwhile.
-            let _ = this.wakes.state.compare_exchange(POLLED, ASLEEP, Ordering::AcqRel, Ordering::Acquire);
+            // Else it was woken meanwhile.
+            if this.wakes.state.compare_exchange(POLLED, ASLEEP, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                return Poll::Pending;
+            }
         }
-        if this.wakes.state.load(Ordering::Acquire) == WOKEN {
-            context.waker().wake_by_ref();
-        }
+        context.waker().wake_by_ref();
         Poll::Pending
     }
 }
