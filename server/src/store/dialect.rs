@@ -73,15 +73,25 @@ impl Dialect {
 /// A literal of bytes, the same in both dialects.
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
+impl Bytes<'_> {
+    /// At the end of a statement.
+    pub(super) fn write(&self, sql: &mut String) {
+        const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+        sql.reserve(3 + 2 * self.0.len());
+        sql.push_str("x'");
+        for byte in self.0 {
+            sql.push(DIGITS[usize::from(byte >> 4)]);
+            sql.push(DIGITS[usize::from(byte & 15)]);
+        }
+        sql.push('\'');
+    }
+}
+
 impl Display for Bytes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-        f.write_str("x'")?;
-        for byte in self.0 {
-            f.write_char(DIGITS[usize::from(byte >> 4)])?;
-            f.write_char(DIGITS[usize::from(byte & 15)])?;
-        }
-        f.write_str("'")
+        let mut literal = String::new();
+        self.write(&mut literal);
+        f.write_str(&literal)
     }
 }
 

@@ -16,7 +16,6 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::format::{DefaultFields, JsonFields, Writer};
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
@@ -147,17 +146,17 @@ where
             }
         }
         event.record(&mut fields);
-        let mut timestamp = String::new();
-        SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
+        let timestamp = format!("{:.6}", jiff::Timestamp::now());
         let metadata = event.metadata();
         let line = line(&timestamp, metadata.level().as_str(), metadata.target(), &fields).map_err(|_| fmt::Error)?;
-        writeln!(writer, "{line}")
+        writer.write_str(std::str::from_utf8(&line).map_err(|_| fmt::Error)?)
     }
 }
 
-fn line(timestamp: &str, level: &str, target: &str, fields: &Members) -> Result<String, serde_json::Error> {
-    let mut bytes = Vec::with_capacity(256);
-    let mut serializer = serde_json::Serializer::new(&mut bytes);
+/// The object and the end of its line, in UTF-8.
+fn line(timestamp: &str, level: &str, target: &str, fields: &Members) -> Result<Vec<u8>, serde_json::Error> {
+    let mut line = Vec::with_capacity(512);
+    let mut serializer = serde_json::Serializer::new(&mut line);
     let mut object = serializer.serialize_map(None)?;
     object.serialize_entry("timestamp", timestamp)?;
     object.serialize_entry("level", level)?;
@@ -169,7 +168,8 @@ fn line(timestamp: &str, level: &str, target: &str, fields: &Members) -> Result<
         object.serialize_entry(name, value)?;
     }
     object.end()?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    line.push(b'\n');
+    Ok(line)
 }
 
 /// Collects the fields of a line, with their types, in the order in which they come. A line has few, so that a list finds

@@ -42,14 +42,18 @@ impl Value<'_> {
         }
     }
 
+    /// Without the machinery of `format!`: a batch of many products writes thousands of them.
     fn write(self, sql: &mut String) {
-        // Writing to a String does not fail.
-        let _ = match self {
-            Self::Null => write!(sql, "NULL"),
-            Self::Integer(value) => write!(sql, "{value}"),
-            Self::Word(word) => write!(sql, "'{word}'"),
-            Self::Bytes(bytes) => write!(sql, "{}", Bytes(bytes)),
-        };
+        match self {
+            Self::Null => sql.push_str("NULL"),
+            Self::Integer(value) => sql.push_str(itoa::Buffer::new().format(value)),
+            Self::Word(word) => {
+                sql.push('\'');
+                sql.push_str(word);
+                sql.push('\'');
+            }
+            Self::Bytes(bytes) => Bytes(bytes).write(sql),
+        }
     }
 }
 
