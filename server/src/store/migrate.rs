@@ -28,7 +28,7 @@ pub(super) struct Migration {
 }
 
 /// All that this binary knows, in order.
-pub(super) const MIGRATIONS: [Migration; 2] = [
+pub(super) const MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         name: "sale",
@@ -42,6 +42,13 @@ pub(super) const MIGRATIONS: [Migration; 2] = [
         oldest_known: 1,
         mysql: include_str!("../../../migrations/mysql/0002_numbers.sql"),
         sqlite: include_str!("../../../migrations/sqlite/0002_numbers.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "words",
+        oldest_known: 1,
+        mysql: include_str!("../../../migrations/mysql/0003_words.sql"),
+        sqlite: include_str!("../../../migrations/sqlite/0003_words.sql"),
     },
 ];
 

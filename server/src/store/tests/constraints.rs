@@ -7,8 +7,14 @@ use sale::{
 };
 
 use super::*;
+use crate::store::rows::Word;
 
-on_both_databases!(an_oversell_is_refused, impossible_rows_are_refused, what_was_committed_can_be_repeated_by_no_bug);
+on_both_databases!(
+    an_oversell_is_refused,
+    impossible_rows_are_refused,
+    what_was_committed_can_be_repeated_by_no_bug,
+    a_column_of_words_takes_those_and_no_other,
+);
 
 /// Tries to commit `changes`, and expects that nothing of it is there afterwards.
 async fn refused(place: &Place, product_id: ProductId, what: &str, changes: Changes) {
@@ -140,4 +146,53 @@ async fn what_was_committed_can_be_repeated_by_no_bug(place: Place) {
     refused(&place, product_id, "a second effect", by_a_bug(|changes| changes.payment_events.push(event))).await;
     let product = Product { movement_seq: 1, status: ProductStatus::OnSale, ..row(&place, product_id).await };
     refused(&place, product_id, "a ledger that goes back", by_a_bug(|changes| changes.products.push(product))).await;
+}
+
+/// Every word, also one that no way through the rules leads to any more, and none that only looks like one.
+async fn a_column_of_words_takes_those_and_no_other(place: Place) {
+    fn words<W: Word>() -> Vec<&'static str> {
+        W::WORDS.iter().map(|(_, word)| *word).collect()
+    }
+    let product_id = place.product(10).await;
+    let hold = place.hold(product_id, 1, None).await;
+    place.act(product_id, &[Command::GiveBackHold { hold_id: hold.id }]).await;
+    place.hold(product_id, 1, None).await;
+    let order = place.order(&place.hold(product_id, 2, None).await, None).await;
+    place.pay(&order, "evt_1", PaymentStatus::Success).await;
+    // Only news without an effect can have any status.
+    place.pay(&order, "evt_2", PaymentStatus::Failure).await;
+    let columns = [
+        ("holds", "status", "status <> 'released'", vec!["active", "redeemed"]),
+        ("holds", "released_at = expires_at, release_reason", "status = 'released'", words::<ReleaseReason>()),
+        ("orders", "status", "id > 0", words::<OrderStatus>()),
+        ("payment_events", "status", "effect = 'no_effect'", vec!["success", "failure"]),
+        ("movements", "kind", "seq > 1", words::<MovementKind>()),
+    ];
+    let mut by_hand = place.by_hand().await;
+    for (table, column, rows, words) in columns {
+        for word in words {
+            let sql = format!("UPDATE {table} SET {column} = '{word}' WHERE {rows}");
+            by_hand.run(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+            let changed = by_hand.number(&format!("SELECT COUNT(*) FROM {table} WHERE {rows}")).await;
+            assert!(changed > 0, "{sql}");
+        }
+        for other in ["", "Active", " paid", "shipped"] {
+            let sql = format!("UPDATE {table} SET {column} = '{other}' WHERE {rows}");
+            assert!(by_hand.run(&sql).await.is_err(), "{sql}");
+        }
+    }
+}
+
+/// A list of words is a table that SQLite makes for each statement, and looks each row up in.
+#[tokio::test]
+async fn no_check_of_sqlite_makes_a_table() {
+    let place = Place::sqlite().await;
+    let mut by_hand = place.by_hand().await;
+    for table in ["products", "holds", "orders", "payment_events", "movements", "batches"] {
+        let program = by_hand.session.rows(&format!("EXPLAIN INSERT INTO {table} DEFAULT VALUES")).await;
+        let program = program.expect("a program");
+        let steps: Vec<&str> = program.iter().filter_map(|step| step[1].as_deref()).collect();
+        assert!(steps.contains(&"Insert") || steps.contains(&"IdxInsert"), "{table}: {steps:?}");
+        assert!(!steps.contains(&"OpenEphemeral"), "{table}: {steps:?}");
+    }
 }
