@@ -32,7 +32,7 @@ pub use rows::{
     Hold, HoldStatus, Movement, MovementKind, Order, OrderStatus, PaymentEffect, PaymentEvent, PaymentStatus, Product,
     ProductStatus, ReleaseReason,
 };
-pub use state::{Changes, Due, State};
+pub use state::{ById, Changes, Due, State};
 pub use values::{
     HoldId, Key, KeyError, MAX_ID, MAX_PRICE_MINOR, MAX_QUANTITY, MAX_STOCK, Money, OrderId, ProductId, Quantity,
     Timestamp,

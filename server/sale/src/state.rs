@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use crate::rows::{Hold, Movement, Order, PaymentEvent, Product};
 use crate::values::{HoldId, Key, OrderId, ProductId, Timestamp};
 
+/// A map by ids. Those of rows are given out by us, and nobody can choose some that collide, so a quick hash will do.
+pub type ById<Id, Row> = HashMap<Id, Row, foldhash::fast::RandomState>;
+
 /// Due rows of one product, oldest deadline first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due<Id> {
@@ -30,9 +33,9 @@ pub struct State {
     /// The locked products.
     pub products: BTreeMap<ProductId, Product>,
     /// Holds that commands name, those of named orders, those of known keys, and due ones.
-    pub holds: HashMap<HoldId, Hold>,
+    pub holds: ById<HoldId, Hold>,
     /// Orders that commands name, those of known keys, and due ones.
-    pub orders: HashMap<OrderId, Order>,
+    pub orders: ById<OrderId, Order>,
     /// Which hold a known key made.
     pub hold_keys: HashMap<Key, HoldId>,
     /// Which order a known key made.
@@ -42,9 +45,9 @@ pub struct State {
     /// The `pending` events of the named payment keys.
     pub pending_payments: HashMap<(Key, OrderId), PaymentEvent>,
     /// Due holds, of the products that need them.
-    pub due_holds: HashMap<ProductId, Due<HoldId>>,
+    pub due_holds: ById<ProductId, Due<HoldId>>,
     /// Orders past their payment window, of the products that need them.
-    pub due_orders: HashMap<ProductId, Due<OrderId>>,
+    pub due_orders: ById<ProductId, Due<OrderId>>,
 }
 
 /// What a batch changed: the rows to write, each once, in its last state.

@@ -5,12 +5,12 @@
 //! when the next deadline is. A sweep finds the products of servers that died. This work is never
 //! shed: a pile of expired holds must not outlive a rush.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sale::{Command, NextDue, Outcome, ProductId};
+use sale::{ById, Command, NextDue, Outcome, ProductId};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -81,14 +81,14 @@ fn micros(duration: Duration) -> u64 {
 #[derive(Default)]
 struct Timers {
     /// The earliest deadline of each product and kind.
-    set: HashMap<(ProductId, DueKind), Instant>,
+    set: ById<(ProductId, DueKind), Instant>,
     by_time: BTreeSet<(Instant, ProductId, DueKind)>,
     /// Whose command is under way; a deadline that comes meanwhile waits for it.
     under_way: HashSet<(ProductId, DueKind)>,
     /// Deadlines that have come and are not worked off, also those whose command failed.
-    late: HashMap<(ProductId, DueKind), Instant>,
+    late: ById<(ProductId, DueKind), Instant>,
     /// What would fail again.
-    resting: HashMap<(ProductId, DueKind), Rest>,
+    resting: ById<(ProductId, DueKind), Rest>,
 }
 
 /// Due work is left alone, until then and for as long.

@@ -15,7 +15,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sale::ProductId;
+use sale::{ById, ProductId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -47,7 +47,7 @@ pub(super) struct Taken {
 
 #[derive(Debug)]
 struct State {
-    lanes: HashMap<ProductId, Lane>,
+    lanes: ById<ProductId, Lane>,
     /// Lanes with commands of which a batch may take, each once.
     ready: VecDeque<ProductId>,
     locked: Locked,
@@ -78,7 +78,7 @@ impl Queue {
         let batch_max = batch_max.max(1);
         Self {
             state: Mutex::new(State {
-                lanes: HashMap::new(),
+                lanes: ById::default(),
                 ready: VecDeque::new(),
                 locked: Locked::new(workers),
                 waiting: Arc::clone(&waiting),

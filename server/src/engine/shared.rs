@@ -3,13 +3,13 @@
 //! Nothing in here decides anything. Hints say which way a request goes, never what it is answered;
 //! the routes say what cannot change.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use sale::{
-    Command, Decision, HoldId, HoldStatus, OrderId, PaymentStatus, Product, ProductId, ProductStatus, ReleaseReason,
-    State,
+    ById, Command, Decision, HoldId, HoldStatus, OrderId, PaymentStatus, Product, ProductId, ProductStatus,
+    ReleaseReason, State,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -159,7 +159,7 @@ impl Shared {
         }
         self.hold_routes.insert(changes.new_holds.iter().map(|hold| (hold.id, hold.product_id)));
         self.order_routes.insert(changes.new_orders.iter().map(|order| (order.id, order.product_id)));
-        let mut due = HashMap::<(ProductId, DueKind), Instant>::new();
+        let mut due = ById::<(ProductId, DueKind), Instant>::default();
         let mut note = |product_id, kind, micros| {
             let at = loaded_at + until(micros);
             due.entry((product_id, kind)).and_modify(|earliest| *earliest = at.min(*earliest)).or_insert(at);

@@ -6,9 +6,7 @@
 //!
 //! What does not belong here: which lanes are ready (`queue`), and what goes first of one of them (`lane`).
 
-use std::collections::HashMap;
-
-use sale::ProductId;
+use sale::{ById, ProductId};
 use tokio::time::Instant;
 
 use super::super::flights::FlightId;
@@ -69,7 +67,7 @@ impl State {
                 let rest = batch_max.saturating_sub(batch.len());
                 self.take_from(*product_id, flight, rest, &mut batch);
             }
-            let mut served: HashMap<ProductId, usize> = HashMap::with_capacity(chosen.len());
+            let mut served: ById<ProductId, usize> = ById::default();
             for ticket in &batch {
                 *served.entry(ticket.product_id).or_default() += 1;
             }

@@ -9,7 +9,7 @@ use std::fmt::{Display, Write as _};
 use std::hash::Hash;
 
 use sale::{
-    Changes, Hold, HoldId, HoldStatus, Key, Movement, Order, OrderId, OrderStatus, PaymentEvent, PaymentStatus,
+    ById, Changes, Hold, HoldId, HoldStatus, Key, Movement, Order, OrderId, OrderStatus, PaymentEvent, PaymentStatus,
     Product, ProductId, ProductStatus, ReleaseReason, Timestamp,
 };
 
@@ -198,7 +198,7 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
     if products.is_empty() {
         return;
     }
-    let mut moved: HashMap<ProductId, Moved> = HashMap::new();
+    let mut moved: ById<ProductId, Moved> = ById::default();
     for movement in &changes.movements {
         let moved = moved.entry(movement.product_id).or_default();
         moved.movements += 1;
