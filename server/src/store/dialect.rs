@@ -53,14 +53,6 @@ impl Dialect {
         }
     }
 
-    /// Stands before a list of rows after IN.
-    pub(super) const fn in_rows(self) -> &'static str {
-        match self {
-            Self::MySql => "",
-            Self::Sqlite => "VALUES ",
-        }
-    }
-
     /// INSERT that leaves a row alone that is there already.
     pub(super) const fn insert_missing(self) -> &'static str {
         match self {
