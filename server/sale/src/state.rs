@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use crate::rows::{Hold, Movement, Order, PaymentEvent, Product};
 use crate::values::{HoldId, Key, OrderId, ProductId, Timestamp};
 
-/// A map by ids. Those of rows are given out by us, and nobody can choose some that collide, so a quick hash will do.
+/// A map by ids. Those of rows are given out by us, and what else a caller may name is bounded by what may wait, so a quick
+/// hash will do; its seed is random.
 pub type ById<Id, Row> = HashMap<Id, Row, foldhash::fast::RandomState>;
 
 /// Due rows of one product, oldest deadline first.

@@ -241,7 +241,8 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
         Dialect::MySql => {
             update(writes, dialect, "products", &set, &ids, &format!("(id, movement_seq) IN ({pairs})"));
         }
-        // For the above it would make a table of the ids, one of the pairs, and one of the rows that it found.
+        // For the above it would make a table of the ids and one of the pairs, besides that of the rows that it finds. It
+        // locks no rows, so it may go about it as it likes.
         Dialect::Sqlite => {
             let as_loaded = "id = loaded.column1 AND movement_seq = loaded.column2";
             let sql = format!("UPDATE products SET {set} FROM (VALUES {pairs}) loaded WHERE {as_loaded}");

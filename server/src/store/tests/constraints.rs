@@ -148,7 +148,7 @@ async fn what_was_committed_can_be_repeated_by_no_bug(place: Place) {
     refused(&place, product_id, "a ledger that goes back", by_a_bug(|changes| changes.products.push(product))).await;
 }
 
-/// Every word, also one that no way through the rules leads to any more, and none that only looks like one.
+/// Every word, whichever way through the rules leads to it, and none that only looks like one.
 async fn a_column_of_words_takes_those_and_no_other(place: Place) {
     fn words<W: Word>() -> Vec<&'static str> {
         W::WORDS.iter().map(|(_, word)| *word).collect()

@@ -1,7 +1,7 @@
 //! Migrations: many servers at once, killed half-way, older and newer schemas.
 
 use super::*;
-use crate::store::migrate::MIGRATIONS;
+use crate::store::migrate::{MIGRATIONS, Migration};
 
 on_both_databases!(
     a_schema_that_only_adds_is_served,
@@ -9,6 +9,7 @@ on_both_databases!(
     on_nothing: eight_servers_start_at_once_on_nothing,
     nothing_is_there_before_the_first,
     a_migration_killed_half_way_is_run_again,
+    a_sale_goes_on_through_every_migration,
 );
 
 async fn eight_servers_start_at_once_on_nothing(place: Place) {
@@ -46,6 +47,38 @@ async fn a_migration_killed_half_way_is_run_again(place: Place) {
     place.store.check_schema().await.expect("the schema is there");
     let product_id = place.product(3).await;
     place.hold(product_id, 1, None).await;
+}
+
+/// From each schema that there was to the next, with rows in it, while somebody has the database open.
+async fn a_sale_goes_on_through_every_migration(place: Place) {
+    let sql = |migration: &Migration| if place.is_mysql() { migration.mysql } else { migration.sqlite };
+    let mut by_hand = place.by_hand().await;
+    by_hand.run(sql(&MIGRATIONS[0])).await.expect("the first schema");
+    let product = "INSERT INTO products (id, name, description, price_minor, status, stock_available, stock_reserved, \
+         movement_seq, created_at, updated_at) VALUES (1, 'Jeton', '', 9999, 'on_sale', 9, 2, 3, 1, 1)";
+    let holds = "INSERT INTO holds (id, product_id, quantity, status, created_at, expires_at) VALUES \
+         (901, 1, 1, 'active', 1, 4000000000000000), (902, 1, 1, 'active', 1, 4000000000000000)";
+    let movements = "INSERT INTO movements (product_id, seq, kind, available_change, reserved_change, stock_available, \
+         stock_reserved, at, hold_id) VALUES (1, 1, 'stocked', 9, 0, 9, 0, 1, NULL), \
+         (1, 2, 'hold_placed', 0, 1, 9, 1, 1, 901), (1, 3, 'hold_placed', 0, 1, 9, 2, 1, 902)";
+    for rows in [product, holds, movements] {
+        by_hand.run(rows).await.expect("the rows of a sale");
+    }
+    place.store.migrate().await.expect("the rest is applied");
+    place.store.check_schema().await.expect("the schema is there");
+    by_hand.run("UPDATE holds SET quantity = 1 WHERE id = 902").await.expect("who had it open goes on");
+    for other in ["UPDATE holds SET status = 'shipped'", "UPDATE movements SET kind = 'shipped'"] {
+        assert!(by_hand.run(other).await.is_err(), "{other}");
+    }
+    if !place.is_mysql() {
+        let program = by_hand.session.rows("EXPLAIN UPDATE holds SET status = 'active'").await.expect("a program");
+        assert!(program.iter().all(|step| step[1].as_deref() != Some("OpenEphemeral")), "{program:?}");
+        let found = by_hand.session.rows("PRAGMA integrity_check").await.expect("the file is read");
+        assert_eq!(found, [[Some("ok".to_owned())]]);
+    }
+    place.act(ProductId(1), &[Command::GiveBackHold { hold_id: HoldId(901) }]).await;
+    place.hold(ProductId(1), 8, None).await;
+    assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
 }
 
 async fn a_schema_that_only_adds_is_served(place: Place) {
