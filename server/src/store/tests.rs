@@ -226,6 +226,12 @@ impl ByHand {
         rows[0][0].as_ref().expect("a value").parse().expect("a number")
     }
 
+    /// The steps by which SQLite carries out `sql`.
+    async fn steps(&mut self, sql: &str) -> Vec<String> {
+        let program = self.session.rows(&format!("EXPLAIN {sql}")).await.expect("a program");
+        program.into_iter().filter_map(|step| step.into_iter().nth(1)?).collect()
+    }
+
     /// Changes rows of `table` that nobody may change: without checks, foreign keys and unique keys.
     async fn tamper(&mut self, table: &str, sql: &str) {
         let off = match self.kind {
