@@ -67,23 +67,20 @@ pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
 impl Bytes<'_> {
     /// At the end of a statement.
-    pub(super) fn write(&self, sql: &mut String) {
+    pub(super) fn write(&self, sql: &mut impl fmt::Write) -> fmt::Result {
         const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-        sql.reserve(3 + 2 * self.0.len());
-        sql.push_str("x'");
+        sql.write_str("x'")?;
         for byte in self.0 {
-            sql.push(DIGITS[usize::from(byte >> 4)]);
-            sql.push(DIGITS[usize::from(byte & 15)]);
+            sql.write_char(DIGITS[usize::from(byte >> 4)])?;
+            sql.write_char(DIGITS[usize::from(byte & 15)])?;
         }
-        sql.push('\'');
+        sql.write_char('\'')
     }
 }
 
 impl Display for Bytes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut literal = String::new();
-        self.write(&mut literal);
-        f.write_str(&literal)
+        self.write(f)
     }
 }
 

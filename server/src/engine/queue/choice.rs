@@ -68,6 +68,7 @@ impl State {
                 self.take_from(*product_id, flight, rest, &mut batch);
             }
             let mut served: ById<ProductId, usize> = ById::default();
+            served.reserve(chosen.len());
             for ticket in &batch {
                 *served.entry(ticket.product_id).or_default() += 1;
             }

@@ -230,25 +230,24 @@ fn changed_products(writes: &mut Vec<Write>, dialect: Dialect, changes: &Changes
         by_value(products, |product| product.updated_at.0, i64::to_string),
     );
     let loaded_seq = |product: &Product| product.movement_seq.saturating_sub(moved(product).movements);
-    let ids: Vec<ProductId> = products.iter().map(|product| product.id).collect();
     // In MySQL the SET clause works from left to right, and what stands first sees the old status. WHERE
     // sees the row as it was.
-    if let Some(seq) = common(products, loaded_seq) {
-        return update(writes, dialect, "products", &set, &ids, &format!("movement_seq = {seq}"));
-    }
-    let pairs = list(products.iter().map(|product| format!("({}, {})", product.id, loaded_seq(product))));
-    match dialect {
-        Dialect::MySql => {
-            update(writes, dialect, "products", &set, &ids, &format!("(id, movement_seq) IN ({pairs})"));
-        }
-        // For the above it would make a table of the ids and one of the pairs, besides that of the rows that it finds. It
-        // locks no rows, so it may go about it as it likes.
-        Dialect::Sqlite => {
+    let guard = if let Some(seq) = common(products, loaded_seq) {
+        format!("movement_seq = {seq}")
+    } else {
+        let pairs = list(products.iter().map(|product| format!("({}, {})", product.id, loaded_seq(product))));
+        if dialect == Dialect::Sqlite {
+            // For what follows it would make a table of the ids and one of the pairs, besides that of the rows that it
+            // finds. It locks no rows, so it may go about it as it likes.
             let as_loaded = "id = loaded.column1 AND movement_seq = loaded.column2";
             let sql = format!("UPDATE products SET {set} FROM (VALUES {pairs}) loaded WHERE {as_loaded}");
-            writes.push(Write { sql, must_match: Some(ids.len() as u64) });
+            writes.push(Write { sql, must_match: Some(products.len() as u64) });
+            return;
         }
-    }
+        format!("(id, movement_seq) IN ({pairs})")
+    };
+    let ids: Vec<ProductId> = products.iter().map(|product| product.id).collect();
+    update(writes, dialect, "products", &set, &ids, &guard);
 }
 
 /// What the movements of a batch did to one product.
