@@ -53,6 +53,14 @@ impl Dialect {
         }
     }
 
+    /// What stands around a slice of bytes to make an integer of its digits. `MySQL` does it by itself where a column is one.
+    pub(super) const fn integer_of_bytes(self) -> (&'static str, &'static str) {
+        match self {
+            Self::MySql => ("", ""),
+            Self::Sqlite => ("CAST(", " AS INTEGER)"),
+        }
+    }
+
     /// INSERT that leaves a row alone that is there already.
     pub(super) const fn insert_missing(self) -> &'static str {
         match self {

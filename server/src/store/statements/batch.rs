@@ -56,12 +56,12 @@ pub(in crate::store) fn touch_batch(batch: BatchId) -> String {
 /// The writes of `changes`, in an order that satisfies the foreign keys.
 pub(in crate::store) fn writes(dialect: Dialect, changes: &Changes) -> Vec<Write> {
     let mut writes = Vec::new();
-    insert(&mut writes, "holds", &HOLD_COLUMNS, &changes.new_holds);
-    insert(&mut writes, "orders", &ORDER_COLUMNS, &changes.new_orders);
+    insert(&mut writes, dialect, "holds", &HOLD_COLUMNS, &changes.new_holds);
+    insert(&mut writes, dialect, "orders", &ORDER_COLUMNS, &changes.new_orders);
     changed_holds(&mut writes, dialect, &changes.changed_holds);
     changed_orders(&mut writes, dialect, &changes.changed_orders);
-    insert(&mut writes, "payment_events", &PAYMENT_EVENT_COLUMNS, &changes.payment_events);
-    insert(&mut writes, "movements", &MOVEMENT_COLUMNS, &changes.movements);
+    insert(&mut writes, dialect, "payment_events", &PAYMENT_EVENT_COLUMNS, &changes.payment_events);
+    insert(&mut writes, dialect, "movements", &MOVEMENT_COLUMNS, &changes.movements);
     changed_products(&mut writes, dialect, changes);
     writes
 }

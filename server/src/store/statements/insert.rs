@@ -1,21 +1,22 @@
 //! INSERTs of many rows.
 //!
 //! What a database does for a statement of hundreds of rows is largely the reading of its words. So a column that is
-//! NULL in every row is left out, and rows in which each column stays the same, or grows by the same number, as those of
-//! holds that were placed together do, are not spelled out: they are computed from the table `numbers`.
+//! NULL in every row is left out, and rows are not spelled out but computed from the table `numbers`, whose n is the place of a
+//! row among them. A column is then one expression: what is the same in all rows stands there as it is, what grows by
+//! the same number is a sum, and anything else is cut out of one literal, in which each row has as many characters.
 //!
 //! What does not belong here: which columns a table has (`batch`).
 
 use std::fmt::Write as _;
 
-use super::super::dialect::{Bytes, list};
+use super::super::dialect::{Bytes, Dialect, list};
 use super::super::session::Write;
 
 /// The table `numbers` has the integers from 0 to this one, without it.
 pub(in crate::store) const NUMBERS: usize = 1024;
 
 /// Fewer rows are spelled out: a statement more costs as much.
-const RUN_MIN: usize = 16;
+const COMPUTED_MIN: usize = 8;
 
 /// A column of a table, and what a new row has in it.
 pub(super) struct Column<Row> {
@@ -34,11 +35,12 @@ pub(super) enum Value<'r> {
 }
 
 impl Value<'_> {
-    /// By how much `next` is more: 0 if it is the same, `None` if neither can be said.
-    fn step_to(self, next: Self) -> Option<i64> {
-        match (self, next) {
-            (Self::Integer(before), Self::Integer(after)) => after.checked_sub(before),
-            _ => (self == next).then_some(0),
+    /// Whether one expression can give both.
+    fn is_like(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Integer(_), Self::Integer(_)) => true,
+            (Self::Bytes(one), Self::Bytes(other)) => one.len() == other.len(),
+            _ => self == other,
         }
     }
 
@@ -79,22 +81,27 @@ pub(in crate::store) fn count_numbers() -> String {
 }
 
 /// The statements that add `rows` to `table`.
-pub(super) fn insert<Row>(writes: &mut Vec<Write>, table: &str, columns: &[Column<Row>], rows: &[Row]) {
+pub(super) fn insert<Row>(
+    writes: &mut Vec<Write>,
+    dialect: Dialect,
+    table: &str,
+    columns: &[Column<Row>],
+    rows: &[Row],
+) {
     if rows.is_empty() {
         return;
     }
     let grid = Grid::new(columns, rows);
     let mut spelled_out = Vec::new();
-    let mut at = 0;
-    while at < rows.len() {
-        let run = grid.run_at(at);
-        if run.len >= RUN_MIN {
+    for group in grid.groups() {
+        for rows in group.chunks(NUMBERS) {
+            if rows.len() < COMPUTED_MIN {
+                spelled_out.extend(rows);
+                continue;
+            }
             // A number that is missing would be a row that is missing.
-            writes.push(Write { sql: grid.computed(table, at, &run), must_match: Some(run.len as u64) });
-        } else {
-            spelled_out.extend(at..at + run.len);
+            writes.push(Write { sql: grid.computed(dialect, table, rows), must_match: Some(rows.len() as u64) });
         }
-        at += run.len;
     }
     if !spelled_out.is_empty() {
         writes.push(Write { sql: grid.spelled_out(table, &spelled_out), must_match: None });
@@ -113,13 +120,6 @@ struct Grid<'r> {
     values: Vec<Value<'r>>,
 }
 
-/// Rows that follow each other by the same step.
-struct Run {
-    len: usize,
-    /// By how much each column grows from row to row.
-    steps: Vec<i64>,
-}
-
 impl<'r> Grid<'r> {
     fn new<Row>(columns: &[Column<Row>], rows: &'r [Row]) -> Self {
         let is_used = |column: &&Column<Row>| rows.iter().any(|row| (column.value)(row) != Value::Null);
@@ -129,43 +129,43 @@ impl<'r> Grid<'r> {
         Self { names: columns.iter().map(|column| column.name).collect(), values }
     }
 
+    fn rows(&self) -> impl ExactSizeIterator<Item = &[Value<'r>]> {
+        self.values.chunks(self.names.len().max(1))
+    }
+
     fn row(&self, index: usize) -> Option<&[Value<'r>]> {
-        let width = self.names.len();
-        self.values.get(index * width..(index + 1) * width)
+        self.rows().nth(index)
     }
 
-    /// The longest run that begins with this row.
-    fn run_at(&self, first: usize) -> Run {
-        let pair = |second: usize| Some(self.row(second - 1)?.iter().zip(self.row(second)?));
-        let steps = pair(first + 1).and_then(|pair| pair.map(|(before, after)| before.step_to(*after)).collect());
-        let Some(steps): Option<Vec<i64>> = steps else { return Run { len: 1, steps: Vec::new() } };
-        let goes_on = |second| {
-            let mut steps = steps.iter();
-            pair(second)
-                .is_some_and(|mut pair| pair.all(|(before, after)| before.step_to(*after).as_ref() == steps.next()))
-        };
-        let mut len = 2;
-        while len < NUMBERS && goes_on(first + len) {
-            len += 1;
+    /// The rows of which each column can be one expression, by their places.
+    fn groups(&self) -> Vec<Vec<usize>> {
+        let mut groups: Vec<(&[Value<'r>], Vec<usize>)> = Vec::new();
+        for (index, row) in self.rows().enumerate() {
+            let is_like = |first: &[Value<'r>]| first.iter().zip(row).all(|(one, other)| one.is_like(*other));
+            // Neighbours are mostly alike.
+            match groups.iter().rposition(|(first, _)| is_like(first)) {
+                Some(at) => groups[at].1.push(index),
+                None => groups.push((row, vec![index])),
+            }
         }
-        Run { len, steps }
+        groups.into_iter().map(|(_, rows)| rows).collect()
     }
 
-    fn computed(&self, table: &str, first: usize, run: &Run) -> String {
-        let mut sql = format!("INSERT INTO {table} ({}) SELECT ", list(&self.names));
-        let row = self.row(first).unwrap_or_default();
-        for (i, (value, step)) in row.iter().zip(&run.steps).enumerate() {
-            if i > 0 {
+    fn computed(&self, dialect: Dialect, table: &str, rows: &[usize]) -> String {
+        let first = rows.first().and_then(|row| self.row(*row)).unwrap_or_default();
+        let used = || self.names.iter().zip(first).enumerate().filter(|(_, (_, value))| **value != Value::Null);
+        let mut sql = String::with_capacity(256 + rows.len() * 32);
+        let _ = write!(sql, "INSERT INTO {table} ({}) SELECT ", list(used().map(|(_, (name, _))| name)));
+        let mut column = Vec::with_capacity(rows.len());
+        for (place, (at, _)) in used().enumerate() {
+            if place > 0 {
                 sql.push(',');
             }
-            value.write(&mut sql);
-            let _ = match step {
-                0 => Ok(()),
-                1 => write!(sql, "+n"),
-                _ => write!(sql, "+({step})*n"),
-            };
+            column.clear();
+            column.extend(rows.iter().filter_map(|row| self.row(*row)?.get(at).copied()));
+            write_column(&mut sql, dialect, &column);
         }
-        let _ = write!(sql, " FROM numbers WHERE n<{}", run.len);
+        let _ = write!(sql, " FROM numbers WHERE n<{}", rows.len());
         sql
     }
 
@@ -186,85 +186,132 @@ impl<'r> Grid<'r> {
     }
 }
 
+/// The expression of `n` that gives these values, which are alike, one after the other.
+fn write_column(sql: &mut String, dialect: Dialect, values: &[Value<'_>]) {
+    let Some((first, rest)) = values.split_first() else { return };
+    if rest.iter().all(|value| value == first) {
+        return first.write(sql);
+    }
+    let integers = values.iter().filter_map(|value| match value {
+        Value::Integer(integer) => Some(*integer),
+        Value::Null | Value::Word(_) | Value::Bytes(_) => None,
+    });
+    let Some(step) = common_step(integers.clone()) else {
+        return write_slices(sql, dialect, values);
+    };
+    first.write(sql);
+    // Writing to a String does not fail.
+    let _ = if step == 1 { sql.write_str("+n") } else { write!(sql, "+({step})*n") };
+}
+
+/// By how much each is more than the one before it; `None` if that differs, or there are no two.
+fn common_step(integers: impl Iterator<Item = i64> + Clone) -> Option<i64> {
+    let mut steps = integers.clone().zip(integers.skip(1)).map(|(before, after)| after.checked_sub(before));
+    let step = steps.next()??;
+    steps.all(|other| other == Some(step)).then_some(step)
+}
+
+/// Integers or bytes, cut out of one literal. Integers have zeros in front, to be of one length.
+fn write_slices(sql: &mut String, dialect: Dialect, values: &[Value<'_>]) {
+    let mut digits = itoa::Buffer::new();
+    let mut width = 0;
+    let mut are_integers = false;
+    for value in values {
+        width = width.max(match value {
+            Value::Integer(integer) => {
+                are_integers = true;
+                digits.format(*integer).len()
+            }
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Null | Value::Word(_) => 0,
+        });
+    }
+    let mut all = Vec::with_capacity(values.len() * width);
+    for value in values {
+        match value {
+            Value::Integer(integer) => {
+                let number = digits.format(*integer);
+                let unsigned = number.strip_prefix('-');
+                all.extend(unsigned.map(|_| b'-'));
+                all.resize(all.len() + width - number.len(), b'0');
+                all.extend(unsigned.unwrap_or(number).as_bytes());
+            }
+            Value::Bytes(bytes) => all.extend(*bytes),
+            Value::Null | Value::Word(_) => {}
+        }
+    }
+    let (before, after) = if are_integers { dialect.integer_of_bytes() } else { ("", "") };
+    let _ = write!(sql, "{before}SUBSTR({},n*{width}+1,{width}){after}", Bytes(&all));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    type Row = (i64, i64, Option<&'static str>);
+    type Row = (i64, i64, Option<&'static str>, &'static [u8]);
 
-    const COLUMNS: [Column<Row>; 3] = [
+    const COLUMNS: [Column<Row>; 4] = [
         Column { name: "a", value: |row| Value::Integer(row.0) },
         Column { name: "b", value: |row| Value::Integer(row.1) },
         Column { name: "c", value: |row| row.2.map_or(Value::Null, Value::Word) },
+        Column { name: "d", value: |row| if row.3.is_empty() { Value::Null } else { Value::Bytes(row.3) } },
     ];
 
     fn sql(rows: &[Row]) -> Vec<(String, Option<u64>)> {
         let mut writes = Vec::new();
-        insert(&mut writes, "t", &COLUMNS, rows);
+        insert(&mut writes, Dialect::MySql, "t", &COLUMNS, rows);
         writes.into_iter().map(|write| (write.sql, write.must_match)).collect()
     }
 
     /// So many rows of which each column grows by a step.
-    fn run(len: i64, first: (i64, i64), steps: (i64, i64)) -> impl Iterator<Item = Row> {
-        (0..len).map(move |n| (first.0 + n * steps.0, first.1 + n * steps.1, None))
+    fn run(len: i64, first: (i64, i64), steps: (i64, i64)) -> Vec<Row> {
+        (0..len).map(|n| (first.0 + n * steps.0, first.1 + n * steps.1, None, &b""[..])).collect()
     }
 
     #[test]
-    fn rows_that_follow_each_other_are_computed_and_the_others_spelled_out() {
-        let mut rows: Vec<Row> = vec![(1, 1, None), (5, 7, None)];
-        rows.extend(run(16, (10, 8), (1, 0)));
-        rows.extend(run(20, (40, 100), (-2, 3)));
-        rows.push((0, 0, None));
+    fn what_is_the_same_stands_there_and_what_grows_is_a_sum() {
+        let expected = |sql: &str| vec![(sql.to_owned(), Some(16))];
         assert_eq!(
-            sql(&rows),
-            [
-                ("INSERT INTO t (a, b) SELECT 10+n,8 FROM numbers WHERE n<16".to_owned(), Some(16)),
-                ("INSERT INTO t (a, b) SELECT 40+(-2)*n,100+(3)*n FROM numbers WHERE n<20".to_owned(), Some(20)),
-                ("INSERT INTO t (a, b) VALUES (1,1),(5,7),(0,0)".to_owned(), None),
-            ]
+            sql(&run(16, (10, 8), (1, 0))),
+            expected("INSERT INTO t (a, b) SELECT 10+n,8 FROM numbers WHERE n<16")
         );
+        let falling = "INSERT INTO t (a, b) SELECT 40+(-2)*n,100+(3)*n FROM numbers WHERE n<16";
+        assert_eq!(sql(&run(16, (40, 100), (-2, 3))), expected(falling));
     }
 
     #[test]
-    fn few_rows_and_rows_that_differ_in_a_word_are_spelled_out() {
-        assert_eq!(sql(&run(15, (1, 1), (1, 1)).collect::<Vec<_>>()).len(), 1);
-        assert_eq!(sql(&run(15, (1, 1), (1, 1)).collect::<Vec<_>>())[0].1, None);
-        let mut rows: Vec<Row> = run(20, (1, 1), (1, 1)).collect();
-        rows[10].2 = Some("x");
-        let spelled_out = sql(&rows);
-        assert_eq!(spelled_out.len(), 1);
-        assert!(spelled_out[0].0.contains("(10,10,NULL),(11,11,'x'),(12,12,NULL)"), "{spelled_out:?}");
+    fn what_follows_no_rule_is_cut_out_of_a_literal() {
+        let mut rows = run(8, (7, 5), (0, 0));
+        (rows[1].0, rows[2].0) = (-12, 345);
+        for (row, key) in rows.iter_mut().zip([b"ab", b"cd", b"ab", b"ab", b"ab", b"ab", b"ab", b"ab"]) {
+            row.3 = key;
+        }
+        let numbers = Bytes(b"007-12345007007007007007");
+        let keys = Bytes(b"abcdabababababab");
+        let computed = format!(
+            "INSERT INTO t (a, b, d) SELECT SUBSTR({numbers},n*3+1,3),5,SUBSTR({keys},n*2+1,2) FROM numbers WHERE n<8"
+        );
+        assert_eq!(sql(&rows), [(computed, Some(8))]);
+    }
+
+    #[test]
+    fn rows_that_are_not_alike_have_statements_of_their_own_and_few_are_spelled_out() {
+        let mut rows = run(30, (1, 1), (1, 1));
+        for row in rows.iter_mut().step_by(3) {
+            row.2 = Some("x");
+        }
+        (rows[4].3, rows[5].3) = (b"key", b"longer");
+        let found = sql(&rows);
+        assert_eq!(found.iter().map(|it| it.1).collect::<Vec<_>>(), [Some(10), Some(18), None]);
+        assert_eq!(found[0].0, "INSERT INTO t (a, b, c) SELECT 1+(3)*n,1+(3)*n,'x' FROM numbers WHERE n<10");
+        assert_eq!(found[2].0, "INSERT INTO t (a, b, c, d) VALUES (5,5,NULL,x'6b6579'),(6,6,NULL,x'6c6f6e676572')");
+        assert_eq!(sql(&run(7, (1, 1), (1, 1)))[0].1, None);
         assert_eq!(sql(&[]), []);
     }
 
     #[test]
-    fn a_run_has_no_more_rows_than_there_are_numbers() {
-        let sizes: Vec<Option<u64>> =
-            sql(&run(2_060, (1, 1), (1, 0)).collect::<Vec<_>>()).iter().map(|it| it.1).collect();
+    fn a_statement_computes_no_more_rows_than_there_are_numbers() {
+        let sizes: Vec<Option<u64>> = sql(&run(2_052, (1, 1), (1, 0))).iter().map(|it| it.1).collect();
         assert_eq!(sizes, [Some(1024), Some(1024), None]);
-    }
-
-    /// Whatever the rows are, the runs are all of them, and each row is its run's first and so many steps.
-    #[test]
-    fn runs_make_up_the_rows() {
-        let mut random = fastrand::Rng::with_seed(7);
-        for _ in 0..200 {
-            let mut rows: Vec<Row> = Vec::new();
-            for _ in 0..random.usize(1..20) {
-                let steps = (random.i64(-1..=1), random.i64(0..=1));
-                rows.extend(run(random.i64(1..40), (random.i64(0..9), random.i64(0..9)), steps));
-            }
-            let grid = Grid::new(&COLUMNS, &rows);
-            let mut at = 0;
-            while at < rows.len() {
-                let found = grid.run_at(at);
-                let step = |column: usize| found.steps.get(column).copied().unwrap_or(0);
-                for (row, n) in rows[at..at + found.len].iter().zip(0..) {
-                    assert_eq!((rows[at].0 + n * step(0), rows[at].1 + n * step(1), None), *row);
-                }
-                at += found.len;
-            }
-            assert_eq!(at, rows.len());
-        }
     }
 }

@@ -407,12 +407,17 @@ fn every_word_is_read_back() {
 
 async fn rows_that_are_computed_come_back(place: Place) {
     let (one, other) = (place.product(10_000).await, place.product(10_000).await);
-    let units = |n: u64| if n < 1_500 { 2 } else { 1 + u32::try_from(n % 3).expect("few") };
+    // First rows that follow each other, then some in no order, with keys of one length and of several.
+    let units = |n: u64| if n < 1_100 { 2 } else { 1 + u32::try_from(n * n % 11).expect("few") };
     let mut commands = Vec::new();
     for n in 0..1_600 {
-        let product_id = if n < 1_200 { one } else { other };
-        let key = (n == 700).then_some("k");
-        commands.push((product_id, super::place(HoldId(place.id()), product_id, units(n), key)));
+        let product_id = if n < 1_100 || n % 3 == 0 { one } else { other };
+        let key = match n {
+            700 | 1_200..1_300 => Some(format!("key {n:04}")),
+            1_300..1_310 => Some(format!("k{}", "y".repeat(usize::try_from(n - 1_300).expect("few")))),
+            _ => None,
+        };
+        commands.push((product_id, super::place(HoldId(place.id()), product_id, units(n), key.as_deref())));
     }
     let mut writer = place.writer().await;
     let decision = place.decide_all(writer.as_mut(), &commands).await;
