@@ -7,6 +7,7 @@
 //! when a hold is let in (`admission`), and when a locked product is tried (`locked`).
 
 mod choice;
+mod latest;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use sale::{ById, ProductId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::latest::Latest;
 use super::doors::Doors;
 use super::flights::FlightId;
 use super::lane::{Lane, make_room};
@@ -50,6 +52,7 @@ struct State {
     lanes: ById<ProductId, Lane>,
     /// Lanes with commands of which a batch may take, each once.
     ready: VecDeque<ProductId>,
+    latest: Latest,
     locked: Locked,
     waiting: Arc<Waiting>,
     doors: Arc<Doors>,
@@ -80,6 +83,7 @@ impl Queue {
             state: Mutex::new(State {
                 lanes: ById::default(),
                 ready: VecDeque::new(),
+                latest: Latest::default(),
                 locked: Locked::new(workers),
                 waiting: Arc::clone(&waiting),
                 doors: Arc::clone(&doors),
@@ -164,7 +168,7 @@ impl Queue {
                 let mut state = self.lock();
                 if let Some(taken) = state.take_batch(self.batch_max) {
                     // What did not fit, and what comes due, is for another worker.
-                    if !state.ready.is_empty() || state.locked.next_at().is_some() {
+                    if state.next_at().is_some() {
                         self.work.notify_one();
                     }
                     return Some(taken);
@@ -173,7 +177,7 @@ impl Queue {
                     self.work.notify_one();
                     return None;
                 }
-                state.locked.next_at()
+                state.next_at()
             };
             match wake_at {
                 Some(at) => {
@@ -193,6 +197,8 @@ impl Queue {
         for product_id in products {
             state.land(product_id, flight);
         }
+        state.latest.ended(flight);
+        state.has_news |= !state.ready.is_empty();
         // The last worker to leave a closed queue tells the others.
         state.has_news |= state.closed;
         self.tell(state);
@@ -393,10 +399,22 @@ impl State {
             return;
         }
         lane.is_lined_up = true;
-        self.has_news = true;
-        if !self.locked.rests(product_id, rest) {
-            self.ready.push_back(product_id);
+        if self.locked.rests(product_id, rest) {
+            self.has_news = true;
+            return;
         }
+        self.ready.push_back(product_id);
+        // The first has a worker look at the clock.
+        self.has_news |= self.ready.len() == 1 || self.latest.is_waited_for(self.ready.len()).is_none();
+    }
+
+    /// When there may be something for a worker, if no command comes: at once, or later.
+    fn next_at(&self) -> Option<Instant> {
+        let ready_at = match self.ready.len() {
+            0 => None,
+            ready => Some(self.latest.is_waited_for(ready).unwrap_or_else(Instant::now)),
+        };
+        ready_at.into_iter().chain(self.locked.next_at()).min()
     }
 
     /// The lane whose turn it is, if a batch may still take of it.

@@ -22,6 +22,9 @@ impl State {
         if let Some(taken) = self.take_suspect(flight, batch_max) {
             return Some(taken);
         }
+        if self.latest.is_waited_for(self.ready.len()).is_some() {
+            return None;
+        }
         let tickets = self.take_ready(flight, batch_max);
         (!tickets.is_empty()).then_some(Taken { flight, tickets, turn: Turn::Try })
     }
@@ -72,6 +75,7 @@ impl State {
             for ticket in &batch {
                 *served.entry(ticket.product_id).or_default() += 1;
             }
+            self.latest.set_out(flight, served.len(), Instant::now());
             for product_id in chosen.drain(..) {
                 match served.get(&product_id) {
                     Some(taken) => self.note_taken(product_id, *taken),

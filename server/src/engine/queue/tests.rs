@@ -218,6 +218,62 @@ fn a_batch_is_shared_fairly_and_filled() {
     assert_eq!(counts(&queue), (4, 0));
 }
 
+/// So many products with a hold each, from `first` on.
+fn place_one_each(queue: &Arc<Queue>, first: u64, count: u64) -> Vec<Caller> {
+    (first..first + count).map(|id| place(queue, ProductId(id), None)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_products_wait_for_more_for_the_end_of_the_latest_batch_or_for_a_while() {
+    let queue = Arc::new(queue_of(100, 4));
+    let mut callers = place_one_each(&queue, 1, 20);
+    assert_eq!(take(&queue).len(), 20);
+    callers.extend(place_one_each(&queue, 101, 19));
+    assert_eq!(take(&queue).len(), 0);
+    callers.extend(place_one_each(&queue, 120, 1));
+    assert_eq!(take(&queue).len(), 20, "as many as the latest has");
+
+    callers.extend(place_one_each(&queue, 201, 3));
+    finish(&queue, (1..21).map(ProductId));
+    assert_eq!(take(&queue).len(), 0, "that was not the latest");
+    finish(&queue, (101..121).map(ProductId));
+    assert_eq!(take(&queue).len(), 3);
+
+    callers.extend(place_one_each(&queue, 301, 1));
+    assert_eq!(take(&queue).len(), 1, "the latest is small");
+    callers.extend(place_one_each(&queue, 401, 16));
+    assert_eq!(take(&queue).len(), 16);
+    callers.extend(place_one_each(&queue, 501, 1));
+    let began = Instant::now();
+    let next = queue.next_batch().await.expect("it is open");
+    assert_eq!((next.tickets.len(), began.elapsed().as_millis()), (1, 20));
+    drop(callers);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_waits_is_told_of_enough_and_of_the_end_of_the_latest_batch() {
+    let queue = Arc::new(queue_of(100, 4));
+    let mut callers = place_one_each(&queue, 1, 20);
+    assert_eq!(take(&queue).len(), 20);
+    let next = |queue: &Arc<Queue>| {
+        let queue = Arc::clone(queue);
+        tokio::spawn(async move { queue.next_batch().await.expect("it is open").tickets.len() })
+    };
+    let began = Instant::now();
+    let worker = next(&queue);
+    callers.extend(place_one_each(&queue, 101, 2));
+    tokio::task::yield_now().await;
+    callers.extend(place_one_each(&queue, 103, 18));
+    assert_eq!((worker.await.expect("it took"), began.elapsed()), (20, Duration::ZERO));
+
+    let worker = next(&queue);
+    callers.extend(place_one_each(&queue, 201, 2));
+    tokio::task::yield_now().await;
+    finish(&queue, (101..121).map(ProductId));
+    assert_eq!((worker.await.expect("it took"), began.elapsed()), (2, Duration::ZERO));
+    drop(callers);
+}
+
 #[test]
 fn money_comes_before_wishes() {
     let queue = Arc::new(queue_of(1, 4));
