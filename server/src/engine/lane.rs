@@ -32,6 +32,9 @@ const HOLDS_SHARE: usize = 8;
 /// second.
 const FOLLOWED_MAX: Duration = Duration::from_millis(250);
 
+/// So many commands, or products, make a batch worth its price.
+pub(super) const MANY: usize = 16;
+
 /// The commands of one product that wait.
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -82,6 +85,12 @@ impl Lane {
     fn fills_a_batch(&self) -> bool {
         let only_plain = self.money.is_empty() && self.holds.front().is_some_and(Ticket::is_plain_hold);
         only_plain || self.len() >= self.flights.size()
+    }
+
+    /// Whether what waits is worth a batch, or should not wait, whatever other products have: it is much, or money, or
+    /// goes behind a batch that is about to end.
+    pub(super) fn is_pressing(&self) -> bool {
+        self.holds.len() >= MANY || !self.money.is_empty() || !self.flights.are_over()
     }
 
     /// How many of its batches may be under way at once.

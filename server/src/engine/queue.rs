@@ -156,6 +156,11 @@ impl Queue {
         }
     }
 
+    /// Has a worker look whether there is something to do, and until when not.
+    pub(super) fn tell_one(&self) {
+        self.work.notify_one();
+    }
+
     /// Whether a command with this key waits or is in flight.
     pub(super) fn is_at_work(&self, key: &KeyName) -> bool {
         self.lock().keys.contains_key(key)
@@ -197,8 +202,9 @@ impl Queue {
         for product_id in products {
             state.land(product_id, flight);
         }
-        state.latest.ended(flight);
-        state.has_news |= !state.ready.is_empty();
+        if state.latest.ended(flight) {
+            state.has_news |= !state.ready.is_empty();
+        }
         // The last worker to leave a closed queue tells the others.
         state.has_news |= state.closed;
         self.tell(state);
@@ -395,26 +401,44 @@ impl State {
     /// A lane with commands waits for its turn, if a batch may take of it; that of a suspect rests first.
     fn line_up(&mut self, product_id: ProductId, rest: Duration) {
         let Some(lane) = self.lanes.get_mut(&product_id) else { return };
-        if lane.is_lined_up || lane.is_empty() || !lane.may_set_out(|| self.locked.suspects(product_id)) {
+        if lane.is_lined_up {
+            let is_pressing = lane.is_pressing() && !self.locked.suspects(product_id);
+            if is_pressing && self.kept_back().is_some() {
+                self.latest.press();
+                self.has_news = true;
+            }
+            return;
+        }
+        if lane.is_empty() || !lane.may_set_out(|| self.locked.suspects(product_id)) {
             return;
         }
         lane.is_lined_up = true;
+        let is_pressing = lane.is_pressing();
         if self.locked.rests(product_id, rest) {
             self.has_news = true;
             return;
         }
         self.ready.push_back(product_id);
+        if is_pressing {
+            self.latest.press();
+        }
         // The first has a worker look at the clock.
-        self.has_news |= self.ready.len() == 1 || self.latest.is_waited_for(self.ready.len()).is_none();
+        self.has_news |= self.ready.len() == 1 || self.kept_back().is_none();
+    }
+
+    /// Until when what is ready has to wait, if it has to.
+    fn kept_back(&self) -> Option<Instant> {
+        self.latest.keeps_back(self.ready.len())
     }
 
     /// When there may be something for a worker, if no command comes: at once, or later.
     fn next_at(&self) -> Option<Instant> {
-        let ready_at = match self.ready.len() {
-            0 => None,
-            ready => Some(self.latest.is_waited_for(ready).unwrap_or_else(Instant::now)),
-        };
-        ready_at.into_iter().chain(self.locked.next_at()).min()
+        self.ready_at().into_iter().chain(self.locked.next_at()).min()
+    }
+
+    /// When a batch may take of what is ready.
+    fn ready_at(&self) -> Option<Instant> {
+        if self.ready.is_empty() { None } else { Some(self.kept_back().unwrap_or_else(Instant::now)) }
     }
 
     /// The lane whose turn it is, if a batch may still take of it.

@@ -94,6 +94,8 @@ impl Worker {
             let batch = tokio::select! {
                 batch = self.shared.queue.next_batch() => batch,
                 () = sleep(KEEP_ALIVE) => {
+                    // It may have been the one that looks at the clock.
+                    self.shared.queue.tell_one();
                     self.keep_alive().await;
                     continue;
                 }

@@ -53,7 +53,7 @@ impl Dialect {
         }
     }
 
-    /// What stands around a slice of bytes to make an integer of its digits. `MySQL` does it by itself where a column is one.
+    /// What stands around a slice of bytes to make an integer of its digits. `MySQL` does it by itself, in a column of integers.
     pub(super) const fn integer_of_bytes(self) -> (&'static str, &'static str) {
         match self {
             Self::MySql => ("", ""),

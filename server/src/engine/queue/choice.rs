@@ -22,7 +22,7 @@ impl State {
         if let Some(taken) = self.take_suspect(flight, batch_max) {
             return Some(taken);
         }
-        if self.latest.is_waited_for(self.ready.len()).is_some() {
+        if self.kept_back().is_some() {
             return None;
         }
         let tickets = self.take_ready(flight, batch_max);
@@ -75,7 +75,6 @@ impl State {
             for ticket in &batch {
                 *served.entry(ticket.product_id).or_default() += 1;
             }
-            self.latest.set_out(flight, served.len(), Instant::now());
             for product_id in chosen.drain(..) {
                 match served.get(&product_id) {
                     Some(taken) => self.note_taken(product_id, *taken),
@@ -83,6 +82,12 @@ impl State {
                     None => self.go_on(product_id),
                 }
             }
+            if !batch.is_empty() {
+                self.latest.set_out(flight, served.len(), Instant::now());
+            }
+        }
+        if self.ready.is_empty() {
+            self.latest.took_all();
         }
         batch
     }

@@ -10,16 +10,18 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::flights::FlightId;
-
-/// Who comes after a batch of fewer products does not wait: there is little load, or it is that of a few products.
-const MANY: usize = 16;
+use super::super::lane::MANY;
 
 /// How long others wait for a batch, from when it set out: it may itself wait for a lock that somebody keeps.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// The batch that set out last, while it is under way.
+/// The batch that set out last, while it is under way, and what it keeps back.
 #[derive(Debug, Default)]
-pub(super) struct Latest(Option<Flying>);
+pub(super) struct Latest {
+    flying: Option<Flying>,
+    /// Whether there is something among what is ready that waits for no other product.
+    is_pressed: bool,
+}
 
 #[derive(Debug)]
 struct Flying {
@@ -31,18 +33,29 @@ struct Flying {
 impl Latest {
     /// A batch of so many products sets out.
     pub(super) fn set_out(&mut self, flight: FlightId, products: usize, now: Instant) {
-        self.0 = Some(Flying { flight, products, set_out_at: now });
+        self.flying = Some(Flying { flight, products, set_out_at: now });
     }
 
-    /// A batch has ended, or a part of it.
-    pub(super) fn ended(&mut self, flight: FlightId) {
-        self.0.take_if(|latest| latest.flight == flight);
+    /// A batch has ended, or a part of it. Whether it was the latest.
+    pub(super) fn ended(&mut self, flight: FlightId) -> bool {
+        self.flying.take_if(|latest| latest.flight == flight).is_some()
     }
 
-    /// Until when a batch of `ready` products has to wait, if it has to: until more are, or the latest ends.
-    pub(super) fn is_waited_for(&self, ready: usize) -> Option<Instant> {
-        let latest = self.0.as_ref().filter(|latest| latest.products >= MANY && ready < latest.products)?;
-        let until = latest.set_out_at + PATIENCE;
+    /// Something is ready that waits for no other product.
+    pub(super) fn press(&mut self) {
+        self.is_pressed = true;
+    }
+
+    /// A batch took all that was ready.
+    pub(super) fn took_all(&mut self) {
+        self.is_pressed = false;
+    }
+
+    /// Until when a batch of so many products has to wait, if it has to: until there are more, or the latest ends. Beside
+    /// one of few products nobody waits: there is little load, or it is that of a few products.
+    pub(super) fn keeps_back(&self, products: usize) -> Option<Instant> {
+        let is_larger = |latest: &&Flying| !self.is_pressed && latest.products >= MANY && products < latest.products;
+        let until = self.flying.as_ref().filter(is_larger)?.set_out_at + PATIENCE;
         (Instant::now() < until).then_some(until)
     }
 }

@@ -60,7 +60,11 @@ pub(in crate::store) fn writes(dialect: Dialect, changes: &Changes) -> Vec<Write
     insert(&mut writes, dialect, "orders", &ORDER_COLUMNS, &changes.new_orders);
     changed_holds(&mut writes, dialect, &changes.changed_holds);
     changed_orders(&mut writes, dialect, &changes.changed_orders);
-    insert(&mut writes, dialect, "payment_events", &PAYMENT_EVENT_COLUMNS, &changes.payment_events);
+    // The database gives them their ids. While an INSERT computes how many that will be, MySQL has all others wait.
+    if !changes.payment_events.is_empty() {
+        let sql = insert_rows("payment_events", &PAYMENT_EVENT_COLUMNS, &changes.payment_events);
+        writes.push(Write { sql, must_match: None });
+    }
     insert(&mut writes, dialect, "movements", &MOVEMENT_COLUMNS, &changes.movements);
     changed_products(&mut writes, dialect, changes);
     writes

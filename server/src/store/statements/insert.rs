@@ -7,6 +7,7 @@
 //!
 //! What does not belong here: which columns a table has (`batch`).
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use super::super::dialect::{Bytes, Dialect, list};
@@ -15,8 +16,12 @@ use super::super::session::Write;
 /// The table `numbers` has the integers from 0 to this one, without it.
 pub(in crate::store) const NUMBERS: usize = 1024;
 
-/// Fewer rows are spelled out: a statement more costs as much.
+/// Fewer rows are spelled out: a statement of their own, and the guard that counts them, cost as much as reading them.
 const COMPUTED_MIN: usize = 8;
+
+/// The most groups of rows that have a statement of their own. Keys of callers may be of any length, and to a cluster
+/// statements go one by one.
+const GROUPS_MAX: usize = 4;
 
 /// A column of a table, and what a new row has in it.
 pub(super) struct Column<Row> {
@@ -93,9 +98,9 @@ pub(super) fn insert<Row>(
     }
     let grid = Grid::new(columns, rows);
     let mut spelled_out = Vec::new();
-    for group in grid.groups() {
+    for (place, group) in grid.groups().into_iter().enumerate() {
         for rows in group.chunks(NUMBERS) {
-            if rows.len() < COMPUTED_MIN {
+            if rows.len() < COMPUTED_MIN || place >= GROUPS_MAX {
                 spelled_out.extend(rows);
                 continue;
             }
@@ -137,7 +142,7 @@ impl<'r> Grid<'r> {
         self.rows().nth(index)
     }
 
-    /// The rows of which each column can be one expression, by their places.
+    /// The rows of which each column can be one expression, by their places; most rows first.
     fn groups(&self) -> Vec<Vec<usize>> {
         let mut groups: Vec<(&[Value<'r>], Vec<usize>)> = Vec::new();
         for (index, row) in self.rows().enumerate() {
@@ -148,7 +153,9 @@ impl<'r> Grid<'r> {
                 None => groups.push((row, vec![index])),
             }
         }
-        groups.into_iter().map(|(_, rows)| rows).collect()
+        let mut groups: Vec<Vec<usize>> = groups.into_iter().map(|(_, rows)| rows).collect();
+        groups.sort_by_key(|rows| Reverse(rows.len()));
+        groups
     }
 
     fn computed(&self, dialect: Dialect, table: &str, rows: &[usize]) -> String {
@@ -282,14 +289,14 @@ mod tests {
     #[test]
     fn what_follows_no_rule_is_cut_out_of_a_literal() {
         let mut rows = run(8, (7, 5), (0, 0));
-        (rows[1].0, rows[2].0) = (-12, 345);
+        (rows[1].0, rows[2].0) = (-12, 3456);
         for (row, key) in rows.iter_mut().zip([b"ab", b"cd", b"ab", b"ab", b"ab", b"ab", b"ab", b"ab"]) {
             row.3 = key;
         }
-        let numbers = Bytes(b"007-12345007007007007007");
+        let numbers = Bytes(b"0007-012345600070007000700070007");
         let keys = Bytes(b"abcdabababababab");
         let computed = format!(
-            "INSERT INTO t (a, b, d) SELECT SUBSTR({numbers},n*3+1,3),5,SUBSTR({keys},n*2+1,2) FROM numbers WHERE n<8"
+            "INSERT INTO t (a, b, d) SELECT SUBSTR({numbers},n*4+1,4),5,SUBSTR({keys},n*2+1,2) FROM numbers WHERE n<8"
         );
         assert_eq!(sql(&rows), [(computed, Some(8))]);
     }
@@ -302,10 +309,16 @@ mod tests {
         }
         (rows[4].3, rows[5].3) = (b"key", b"longer");
         let found = sql(&rows);
-        assert_eq!(found.iter().map(|it| it.1).collect::<Vec<_>>(), [Some(10), Some(18), None]);
-        assert_eq!(found[0].0, "INSERT INTO t (a, b, c) SELECT 1+(3)*n,1+(3)*n,'x' FROM numbers WHERE n<10");
+        assert_eq!(found.iter().map(|it| it.1).collect::<Vec<_>>(), [Some(18), Some(10), None]);
+        assert_eq!(found[1].0, "INSERT INTO t (a, b, c) SELECT 1+(3)*n,1+(3)*n,'x' FROM numbers WHERE n<10");
         assert_eq!(found[2].0, "INSERT INTO t (a, b, c, d) VALUES (5,5,NULL,x'6b6579'),(6,6,NULL,x'6c6f6e676572')");
         assert_eq!(sql(&run(7, (1, 1), (1, 1)))[0].1, None);
+        let mut rows = run(48, (1, 1), (1, 1));
+        for (i, row) in rows.iter_mut().enumerate() {
+            row.3 = &b"keyskeys"[..=i % 6];
+        }
+        let sizes: Vec<Option<u64>> = sql(&rows).iter().map(|it| it.1).collect();
+        assert_eq!(sizes, [Some(8), Some(8), Some(8), Some(8), None], "of keys of six lengths, as many as are allowed");
         assert_eq!(sql(&[]), []);
     }
 

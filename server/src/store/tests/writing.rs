@@ -24,6 +24,7 @@ on_both_databases!(
     a_strangers_lock_does_not_hold_up_the_answer,
     many_products_in_one_batch,
     rows_that_are_computed_come_back,
+    orders_and_movements_that_are_computed_come_back,
     a_number_that_is_missing_undoes_the_batch,
 );
 
@@ -429,6 +430,43 @@ async fn rows_that_are_computed_come_back(place: Place) {
         assert_eq!(found[&hold.id].0, *hold);
     }
     // It holds every movement against its hold.
+    assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
+}
+
+async fn orders_and_movements_that_are_computed_come_back(place: Place) {
+    let product_id = place.product(10_000).await;
+    let mut writer = place.writer().await;
+    let commit = async |writer: &mut dyn Writer, commands: &[Command]| {
+        let decision = place.decide(writer, product_id, commands).await;
+        writer.commit(place.batch(), &decision.changes).await.expect("it is committed");
+        decision.changes
+    };
+    let units = |n: u32| 1 + n * n % 13;
+    let placed: Vec<Command> = (0..60).map(|n| super::place(HoldId(place.id()), product_id, units(n), None)).collect();
+    let holds = commit(writer.as_mut(), &placed).await.new_holds;
+    // In no order, and with one or two digits.
+    let chosen = |n: usize| &holds[n * 7 % 60];
+    let keys = |n: usize| n.is_multiple_of(3).then(|| key(&format!("order {}", n * n)));
+    let mut commands: Vec<Command> = (0..30)
+        .map(|n| Command::RedeemHold { hold_id: chosen(n).id, order_id: OrderId(place.id()), key: keys(n) })
+        .collect();
+    commands.extend((30..60).map(|n| Command::GiveBackHold { hold_id: chosen(n).id }));
+    let changes = commit(writer.as_mut(), &commands).await;
+    assert_eq!((changes.new_orders.len(), changes.movements.len()), (30, 60));
+    let ids: Vec<OrderId> = changes.new_orders.iter().map(|order| order.id).collect();
+    let found = place.store.orders(&ids).await.expect("the orders are read");
+    for order in &changes.new_orders {
+        assert_eq!(found[&order.id], *order);
+    }
+    let events: Vec<Command> = (changes.new_orders.iter().zip(0..))
+        .map(|(order, n)| {
+            let status = if n % 2 == 0 { PaymentStatus::Success } else { PaymentStatus::Failure };
+            Command::SettlePayment { key: key(&format!("evt {}", n * n)), order_id: order.id, status }
+        })
+        .collect();
+    let changes = commit(writer.as_mut(), &events).await;
+    assert_eq!((changes.payment_events.len(), changes.movements.len()), (30, 15));
+    // It holds every movement against its hold, and every event against its order.
     assert_eq!(place.store.audit(None).await.expect("the audit is done").breaches, []);
 }
 
