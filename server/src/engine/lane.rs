@@ -87,10 +87,9 @@ impl Lane {
         only_plain || self.len() >= self.flights.size()
     }
 
-    /// Whether what waits is worth a batch, or should not wait, whatever other products have: it is much, or money, or
-    /// goes behind a batch that is about to end.
+    /// Whether what waits is worth a batch, or should not wait, whatever other products have: it is much, or money.
     pub(super) fn is_pressing(&self) -> bool {
-        self.holds.len() >= MANY || !self.money.is_empty() || !self.flights.are_over()
+        self.holds.len() >= MANY || !self.money.is_empty()
     }
 
     /// How many of its batches may be under way at once.

@@ -265,9 +265,11 @@ async fn what_presses_waits_for_no_other_product() {
 
     callers.extend(place_one_each(&queue, 301, 20));
     assert_eq!(take(&queue).len(), 20);
-    callers.push(place(&queue, ProductId(301), None));
+    callers.extend((0..15).map(|_| place(&queue, ProductId(301), None)));
     set_committing(&queue, ProductId(301), true);
-    assert_eq!(take(&queue).len(), 1, "behind a batch that commits");
+    assert_eq!(take(&queue).len(), 0);
+    callers.push(place(&queue, ProductId(301), None));
+    assert_eq!(take(&queue).len(), 16, "many of a product whose batch commits");
     drop(callers);
 }
 
