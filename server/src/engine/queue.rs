@@ -433,12 +433,8 @@ impl State {
 
     /// When there may be something for a worker, if no command comes: at once, or later.
     fn next_at(&self) -> Option<Instant> {
-        self.ready_at().into_iter().chain(self.locked.next_at()).min()
-    }
-
-    /// When a batch may take of what is ready.
-    fn ready_at(&self) -> Option<Instant> {
-        if self.ready.is_empty() { None } else { Some(self.kept_back().unwrap_or_else(Instant::now)) }
+        let ready_at = (!self.ready.is_empty()).then(|| self.kept_back().unwrap_or_else(Instant::now));
+        ready_at.into_iter().chain(self.locked.next_at()).min()
     }
 
     /// The lane whose turn it is, if a batch may still take of it.

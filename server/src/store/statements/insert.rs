@@ -221,18 +221,12 @@ fn common_step(integers: impl Iterator<Item = i64> + Clone) -> Option<i64> {
 /// Integers or bytes, cut out of one literal. Integers have zeros in front, to be of one length.
 fn write_slices(sql: &mut String, dialect: Dialect, values: &[Value<'_>]) {
     let mut digits = itoa::Buffer::new();
-    let mut width = 0;
-    let mut are_integers = false;
-    for value in values {
-        width = width.max(match value {
-            Value::Integer(integer) => {
-                are_integers = true;
-                digits.format(*integer).len()
-            }
-            Value::Bytes(bytes) => bytes.len(),
-            Value::Null | Value::Word(_) => 0,
-        });
-    }
+    let length = |value: &Value<'_>| match value {
+        Value::Integer(integer) => digits.format(*integer).len(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::Null | Value::Word(_) => 0,
+    };
+    let width = values.iter().map(length).max().unwrap_or(0);
     let mut all = Vec::with_capacity(values.len() * width);
     for value in values {
         match value {
@@ -247,6 +241,8 @@ fn write_slices(sql: &mut String, dialect: Dialect, values: &[Value<'_>]) {
             Value::Null | Value::Word(_) => {}
         }
     }
+    // They are alike.
+    let are_integers = matches!(values.first(), Some(Value::Integer(_)));
     let (before, after) = if are_integers { dialect.integer_of_bytes() } else { ("", "") };
     let _ = write!(sql, "{before}SUBSTR({},n*{width}+1,{width}){after}", Bytes(&all));
 }
@@ -326,5 +322,27 @@ mod tests {
     fn a_statement_computes_no_more_rows_than_there_are_numbers() {
         let sizes: Vec<Option<u64>> = sql(&run(2_052, (1, 1), (1, 0))).iter().map(|it| it.1).collect();
         assert_eq!(sizes, [Some(1024), Some(1024), None]);
+    }
+
+    /// Whatever the rows are, the groups are all of them, each once, and those of a group are alike.
+    #[test]
+    fn groups_make_up_the_rows() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..200 {
+            let rows: Vec<Row> = (0..random.usize(1..60))
+                .map(|_| {
+                    let word = [None, Some("x"), Some("y")][random.usize(0..3)];
+                    (random.i64(-9..9), random.i64(0..9), word, &b"keys"[..random.usize(0..4)])
+                })
+                .collect();
+            let groups = Grid::new(&COLUMNS, &rows).groups();
+            for group in &groups {
+                let kind = |index: &usize| (rows[*index].2, rows[*index].3.len());
+                assert!(group.iter().all(|index| kind(index) == kind(&group[0])), "{rows:?} {groups:?}");
+            }
+            let mut all = groups.concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..rows.len()).collect::<Vec<_>>());
+        }
     }
 }
