@@ -62,7 +62,7 @@ async fn filled(hands: &Hands<'_>) -> Result<(Station, u64), BenchError> {
     let station = hands.servers.start(hands.databases.fresh().await?, &[]).await?;
     let product = station.add_product("hot", PLENTY).await?;
     // A server takes ids ahead, and knows what it wrote: none runs while others write.
-    let database = station.leave().await;
+    let database = station.leave().await?;
     let name = hands.databases.kind.name();
     (hands.say)(&format!("{name}: filling a table with {} holds", crate::report::thousands(holds)));
     let began = Instant::now();

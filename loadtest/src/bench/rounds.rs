@@ -245,7 +245,7 @@ async fn measure_plain_sql(hands: &Hands<'_>, round: u32) -> Result<Sample, Benc
     // The service's tables, and a product in them; then the service is gone.
     let station = hands.servers.start(hands.databases.fresh().await?, &[]).await?;
     let product = station.add_product("hot", PLENTY).await?;
-    let database = station.leave().await;
+    let database = station.leave().await?;
     let before = hands.databases.usage();
     let arguments = [
         ("url", database.url.clone()),

@@ -218,17 +218,21 @@ impl Station {
         Ok(audit_answer(&finished)?)
     }
 
-    /// Ends the server, and leaves its database.
-    pub(super) async fn leave(self) -> Fresh {
-        self.server.kill().await;
-        self.database
+    /// Ends the server, and leaves its database. It is asked to end, as an operator asks it: one that is built to count
+    /// which way its code goes writes that down at its end.
+    ///
+    /// # Errors
+    /// If it had ended before, or goes on.
+    pub(super) async fn leave(self) -> Result<Fresh, BenchError> {
+        self.server.terminate().await?;
+        Ok(self.database)
     }
 
     /// Ends the server, and removes its database.
     ///
     /// # Errors
-    /// If the database refuses.
+    /// If it had ended before, or goes on, or if the database refuses.
     pub(super) async fn end(self) -> Result<(), BenchError> {
-        self.leave().await.remove().await
+        self.leave().await?.remove().await
     }
 }
