@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::harness::{SERVER, binary};
 
 /// How long a bench may take before it counts as hanging.
-const LIMIT: Duration = Duration::from_mins(4);
+pub(crate) const LIMIT: Duration = Duration::from_mins(4);
 
 for_both!(a_quick_bench_measures_every_kind_of_row_and_proves_it);
 
@@ -66,22 +66,27 @@ async fn a_quick_bench_measures_every_kind_of_row_and_proves_it(setup: Setup) {
 #[tokio::test]
 async fn a_missing_load_generator_is_told_with_what_to_install() {
     let folder = tempfile::tempdir().or_fail();
-    // What starts every child of these tests must still be found.
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let setpriv = std::env::split_paths(&path).map(|folder| folder.join("setpriv")).find(|file| file.is_file());
-    std::os::unix::fs::symlink(setpriv.expect("setpriv"), folder.path().join("setpriv")).or_fail();
-    let mut plan = plan(&["--quick"], &folder.path().join("bench.json"));
-    plan.environment.push(("PATH".into(), folder.path().into()));
+    let plan = without_wrk(plan(&["--quick"], &folder.path().join("bench.json")), folder.path());
     let finished = process::run(&plan, LIMIT).await.or_fail();
     assert_eq!(finished.code(), Some(4), "{}{}", finished.out, finished.err);
     assert!(finished.err.contains("apt-get install wrk"), "{}", finished.err);
+}
+
+/// `plan` on a machine that has no load generator, with a folder for the programs that it has.
+pub(crate) fn without_wrk(mut plan: Plan, programs: &Path) -> Plan {
+    // What starts every child of these tests must still be found.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let setpriv = std::env::split_paths(&path).map(|folder| folder.join("setpriv")).find(|file| file.is_file());
+    std::os::unix::fs::symlink(setpriv.expect("setpriv"), programs.join("setpriv")).or_fail();
+    plan.environment.push(("PATH".into(), programs.into()));
+    plan
 }
 
 async fn bench(arguments: &[&str], json: &Path) -> Finished {
     process::run(&plan(arguments, json), LIMIT).await.or_fail()
 }
 
-fn plan(arguments: &[&str], json: &Path) -> Plan {
+pub(crate) fn plan(arguments: &[&str], json: &Path) -> Plan {
     let mut plan = Plan::new(binary());
     plan.arguments.push("bench".into());
     plan.arguments.extend(arguments.iter().map(Into::into));

@@ -8,5 +8,6 @@ mod bench;
 mod clean;
 mod exits;
 mod harness;
+mod pgo;
 mod staging;
 mod stopped;
