@@ -29,7 +29,7 @@ async fn what_the_training_lacks_is_told_before_anything_is_built() {
     for (arguments, profdata, told) in [
         (&["--check"][..], "/missing/llvm-profdata", "LLVM_PROFDATA names no program: /missing/llvm-profdata"),
         (&[], "/missing/llvm-profdata", "LLVM_PROFDATA names no program: /missing/llvm-profdata"),
-        (&[], "true", "true is not of LLVM"),
+        (&["--check"], "true", "is not of LLVM"),
         (&["--chekc"], "true", "unknown argument: --chekc"),
     ] {
         let mut plan = Plan::new(SCRIPT);
